@@ -1,0 +1,2 @@
+//! `drx-ctl`, which talks to a running daemon.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The programs of DRX: command line, control socket, demo.

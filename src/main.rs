@@ -1,0 +1,2 @@
+//! `drxd`, the relay daemon.
+fn main() {}
