@@ -153,7 +153,7 @@ impl Channel {
         if let Some(attempt) = event.attempt()
             && attempt != self.attempt
         {
-            return None; // a frame of a past round: dropped and counted
+            return self.of_another_round(attempt, &event);
         }
         let actions = match (self.role, self.state, event) {
             (_, Allocating, E::Allocated) => self.go(Bridging, [A::OpenLink]),
@@ -200,7 +200,7 @@ impl Channel {
             (_, Established, E::PeerFin { ending, .. }) => self.end(Cause::RemoteFin(ending)),
             (_, Established, E::PeerAbort { ending, .. }) => self.end(Cause::Remote(ending)),
             (_, Established, E::PartnerEnded(partner)) => self.end(Cause::Partner(partner)),
-            (_, Established, E::LinkLost | E::LinkBroken) => self.end(Cause::LinkLost),
+            (_, Established, E::LinkLost) => self.end(Cause::LinkLost),
             (_, Established, E::Stop) => self.end(Cause::Operator),
 
             (_, ClosePending | Stopping, event) => self.part(event)?,
@@ -273,6 +273,17 @@ impl Channel {
             }
             _ => None,
         }
+    }
+
+    /// A frame of a past round is dropped and counted; one may withdraw the offer that is remembered.
+    fn of_another_round(&mut self, attempt: Attempt, event: &Event) -> Option<Vec<Action>> {
+        let withdrawn = self.offer.is_some_and(|(offered, _)| offered == attempt);
+        if withdrawn && matches!(event, Event::PeerAbort { .. }) {
+            self.offer = None;
+            self.attempt = self.attempt.max(attempt);
+            return Some(Vec::new());
+        }
+        None
     }
 
     /// What follows `stopped`: the same link again, or another generation.

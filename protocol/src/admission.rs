@@ -1,0 +1,118 @@
+//! Which dials an acceptor takes (docs/link.md 2a, rules 1, 2 and 4).
+
+use crate::channel::Channel;
+use crate::names::{Attempt, Epoch, LinkId};
+use crate::rules::Rules;
+use crate::state::State;
+
+/// A connector's handshake, as far as it decides about its admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Dial {
+    /// The link it opens, or wants to carry on.
+    pub link: LinkId,
+    /// The life of the relay that dials.
+    pub epoch: Epoch,
+    /// Rises with every dial of that lane and epoch.
+    pub number: u64,
+    /// The round to be resumed, if it asks for that.
+    pub resume: Option<Attempt>,
+}
+
+/// What becomes of a dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// A new link: [`Event::LinkUp`](crate::channel::Event::LinkUp).
+    Fresh,
+    /// The same round on a new transport: [`Event::LinkResumed`](crate::channel::Event::LinkResumed).
+    Resume,
+    /// Refused `busy`. The old link is lost: who dials afresh has given it up.
+    Busy,
+    /// Refused `unknown link`; the round that it wanted cannot be carried on, so the link is lost.
+    Ended,
+    /// Refused `unknown link`, nothing changes: it names another link.
+    Unknown,
+    /// Refused, nothing changes: a later dial came first.
+    Overtaken,
+}
+
+/// What an acceptor remembers of the dials to its lane; outlives the channel's generations.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Admission {
+    peer: Option<Epoch>,
+    /// The other relay's lives before `peer`, newest last. A clock may be set back between two of
+    /// them, so their order is not what tells old from new.
+    replaced: Vec<Epoch>,
+    highest: u64,
+    rules: Rules,
+}
+
+impl Admission {
+    /// Nobody has dialled yet.
+    pub fn new() -> Admission {
+        Admission::with_rules(Rules::ALL)
+    }
+
+    #[doc(hidden)] // for the search that shows what each rule is for
+    pub fn with_rules(rules: Rules) -> Admission {
+        Admission { peer: None, replaced: Vec::new(), highest: 0, rules }
+    }
+
+    /// The life of the other relay that dialled last.
+    pub fn peer(&self) -> Option<Epoch> {
+        self.peer
+    }
+
+    /// Decides about a dial to `channel`.
+    pub fn admit(&mut self, dial: &Dial, channel: &Channel) -> Verdict {
+        if self.rules.late_dials_change_nothing && self.overtaken(dial) {
+            return Verdict::Overtaken;
+        }
+        self.remember(dial);
+        let current = channel.link().id() == Some(dial.link);
+        match dial.resume {
+            Some(attempt) => {
+                let same = channel.resumable() && channel.attempt() == attempt;
+                if !current {
+                    Verdict::Unknown
+                } else if same || !self.rules.resume_only_the_same_round {
+                    Verdict::Resume
+                } else {
+                    Verdict::Ended
+                }
+            }
+            None => {
+                let idle = matches!(channel.state(), State::Bridging | State::Waiting);
+                if idle || !self.rules.fresh_links_only_when_idle { Verdict::Fresh } else { Verdict::Busy }
+            }
+        }
+    }
+
+    fn overtaken(&self, dial: &Dial) -> bool {
+        match self.peer {
+            Some(peer) if peer == dial.epoch => dial.number <= self.highest,
+            _ => self.replaced.contains(&dial.epoch),
+        }
+    }
+
+    fn remember(&mut self, dial: &Dial) {
+        if self.peer != Some(dial.epoch) {
+            if let Some(old) = self.peer.replace(dial.epoch) {
+                if self.replaced.len() == REMEMBERED_EPOCHS {
+                    self.replaced.remove(0);
+                }
+                self.replaced.push(old);
+            }
+            self.highest = 0;
+        }
+        self.highest = self.highest.max(dial.number);
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Admission {
+        Admission::new()
+    }
+}
+
+/// A handshake lives 5 s at most (docs/link.md 2); a relay does not restart 16 times in that.
+const REMEMBERED_EPOCHS: usize = 16;

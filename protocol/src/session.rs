@@ -1,0 +1,221 @@
+//! Sessions: which data and which meta channel of a resource belong together.
+//!
+//! A session is the newest established channel of each type, on whatever lanes and directions they
+//! came (docs/channels.md 1). Losing one of them ends both; losing an older duplicate ends nothing.
+
+use crate::channel::{EndedBy, Kept, Partner};
+use crate::ending::EndReason;
+use crate::names::{ChannelType, Lane, Role, Round};
+use crate::rules::Rules;
+use crate::state::State;
+
+/// One of a resource's four channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot {
+    /// The direction, as seen from here.
+    pub role: Role,
+    /// Its first or second channel.
+    pub lane: Lane,
+}
+
+impl Slot {
+    /// All four: acceptors first.
+    pub const ALL: [Slot; 4] = [
+        Slot { role: Role::Acceptor, lane: Lane::Zero },
+        Slot { role: Role::Acceptor, lane: Lane::One },
+        Slot { role: Role::Connector, lane: Lane::Zero },
+        Slot { role: Role::Connector, lane: Lane::One },
+    ];
+
+    /// Its place in [`Slot::ALL`].
+    pub fn index(self) -> usize {
+        2 * (self.role as usize) + self.lane as usize
+    }
+}
+
+/// What a channel is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// [`Event::PartnerEnded`](crate::channel::Event::PartnerEnded).
+    End(Slot, Partner),
+    /// [`Event::Released`](crate::channel::Event::Released).
+    Release(Slot),
+}
+
+/// The sessions of one resource, by its own sight. Owned by the resource supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sessions {
+    channels: [Option<Member>; 4],
+    /// How many channels have become established: tells newer from older.
+    established: u32,
+    rules: Rules,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Member {
+    channel_type: ChannelType,
+    round: Round,
+    since: u32,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    Established,
+    /// Data: in `close_pending`.
+    Flushing {
+        partner: Option<Slot>,
+    },
+    /// Meta: in `stopping`, until the data channel is through.
+    Held {
+        partner: Option<Slot>,
+    },
+}
+
+impl Sessions {
+    /// Nothing is established.
+    pub fn new() -> Sessions {
+        Sessions::with_rules(Rules::ALL)
+    }
+
+    #[doc(hidden)] // for the search that shows what each rule is for
+    pub fn with_rules(rules: Rules) -> Sessions {
+        Sessions { channels: [None; 4], established: 0, rules }
+    }
+
+    /// A channel became established.
+    pub fn established(&mut self, slot: Slot, channel_type: ChannelType, round: Round) {
+        self.established += 1;
+        let since = self.established;
+        self.channels[slot.index()] = Some(Member { channel_type, round, since, phase: Phase::Established });
+        self.renumber();
+    }
+
+    /// A channel left `established`: its partner ends with it, and meta waits for data.
+    pub fn ended(&mut self, slot: Slot, by: EndedBy) -> Vec<Order> {
+        let Some(member) = self.channels[slot.index()].filter(|member| member.phase == Phase::Established) else {
+            return Vec::new();
+        };
+        let partner = self.partner(slot);
+        self.set(slot, match member.channel_type {
+            ChannelType::Data => Phase::Flushing { partner },
+            ChannelType::Meta => Phase::Held { partner },
+        });
+        let mut orders = Vec::new();
+        if let Some(partner) = partner.filter(|&partner| self.is_meant(partner, by)) {
+            let kept = match by {
+                EndedBy::Local | EndedBy::Operator => Kept::Outbound,
+                EndedBy::Remote(ending) if ending.reason == EndReason::LinkLost => Kept::Received,
+                EndedBy::Remote(_) => Kept::Inbound,
+                EndedBy::LinkLost | EndedBy::Failure | EndedBy::Partner => Kept::Received,
+            };
+            orders.push(Order::End(partner, Partner { round: member.round, kept }));
+        }
+        self.release(&mut orders);
+        orders
+    }
+
+    /// A data channel went on from `close_pending`, or any channel came to its end: it is a member
+    /// of nothing any more.
+    pub fn left(&mut self, slot: Slot) -> Vec<Order> {
+        let mut orders = Vec::new();
+        if self.channels[slot.index()].take().is_some() {
+            self.release(&mut orders);
+        }
+        orders
+    }
+
+    /// The channel that stands or falls with this one.
+    pub fn partner(&self, slot: Slot) -> Option<Slot> {
+        let member = self.channels[slot.index()]?;
+        let (data, meta) = self.newest()?;
+        match member.channel_type {
+            ChannelType::Data => (data == slot).then_some(meta),
+            ChannelType::Meta => (meta == slot).then_some(data),
+        }
+    }
+
+    /// The whole session, data first, if there is one.
+    pub fn newest(&self) -> Option<(Slot, Slot)> {
+        Some((self.newest_of(ChannelType::Data)?, self.newest_of(ChannelType::Meta)?))
+    }
+
+    fn newest_of(&self, channel_type: ChannelType) -> Option<Slot> {
+        let standing = |slot: &Slot| {
+            self.channels[slot.index()]
+                .filter(|member| member.channel_type == channel_type && member.phase == Phase::Established)
+                .map(|member| member.since)
+        };
+        Slot::ALL.into_iter().filter(|slot| standing(slot).is_some()).max_by_key(standing)
+    }
+
+    /// A stop that the other DRX explains by a partner means that one only (rule 6): the two relays
+    /// may have paired the channels differently.
+    fn is_meant(&self, partner: Slot, by: EndedBy) -> bool {
+        let EndedBy::Remote(ending) = by else { return by != EndedBy::Partner };
+        match ending.partner {
+            Some(named) if self.rules.stops_name_the_partner => {
+                self.channels[partner.index()].is_some_and(|member| member.round == named)
+            }
+            _ => true,
+        }
+    }
+
+    fn release(&mut self, orders: &mut Vec<Order>) {
+        for slot in Slot::ALL {
+            let Some(Phase::Held { partner }) = self.channels[slot.index()].map(|member| member.phase) else {
+                continue;
+            };
+            // The data channel is about to be told, or is flushing: both keep its meta open.
+            let data_goes_on = partner.is_some_and(|data| self.channels[data.index()].is_some());
+            if !data_goes_on {
+                self.channels[slot.index()] = None;
+                orders.push(Order::Release(slot));
+            }
+        }
+    }
+
+    fn set(&mut self, slot: Slot, phase: Phase) {
+        if let Some(member) = &mut self.channels[slot.index()] {
+            member.phase = phase;
+        }
+    }
+
+    /// Keeps the order and forgets the counts, so that equal situations compare equal.
+    fn renumber(&mut self) {
+        let mut order: Vec<u32> = self.channels.iter().flatten().map(|member| member.since).collect();
+        order.sort_unstable();
+        for member in self.channels.iter_mut().flatten() {
+            member.since = order.partition_point(|&since| since < member.since) as u32 + 1;
+        }
+        self.established = order.len() as u32;
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Sessions {
+        Sessions::new()
+    }
+}
+
+/// The acceptor lane that takes bsr's next connection, if bsr is let in at all: `inside` is listened
+/// on while there is one.
+///
+/// Refused otherwise (docs/channels.md 2, rule 1): with both lanes taken; while a lane of that
+/// direction says goodbye (docs/link.md 2a, rule 7); while any lane of the resource is in
+/// `close_pending`, because the other bsr still holds its old connection.
+pub fn open_lane(channels: &[(Slot, State, bool)], rules: Rules) -> Option<Lane> {
+    let blocked = rules.goodbyes_close_the_door
+        && channels.iter().any(|&(slot, state, leaving)| match slot.role {
+            Role::Acceptor => leaving || matches!(state, State::ClosePending | State::Stopping),
+            Role::Connector => state == State::ClosePending,
+        });
+    if blocked {
+        return None;
+    }
+    channels
+        .iter()
+        .filter(|(slot, state, _)| slot.role == Role::Acceptor && *state == State::Waiting)
+        .map(|(slot, ..)| slot.lane)
+        .min()
+}
