@@ -39,10 +39,9 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Admission {
     peer: Option<Epoch>,
-    /// The other relay's lives before `peer`, newest last. A clock may be set back between two of
-    /// them, so their order is not what tells old from new.
-    replaced: Vec<Epoch>,
     highest: u64,
+    /// How often in a row an epoch before `peer` has dialled.
+    older: u8,
     rules: Rules,
 }
 
@@ -54,12 +53,22 @@ impl Admission {
 
     #[doc(hidden)] // for the search that shows what each rule is for
     pub fn with_rules(rules: Rules) -> Admission {
-        Admission { peer: None, replaced: Vec::new(), highest: 0, rules }
+        Admission { peer: None, highest: 0, older: 0, rules }
     }
 
     /// The life of the other relay that dialled last.
     pub fn peer(&self) -> Option<Epoch> {
         self.peer
+    }
+
+    #[doc(hidden)] // for the search: only the order of dials matters
+    pub fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    #[doc(hidden)]
+    pub fn renumber(&mut self, highest: u64) {
+        self.highest = highest;
     }
 
     /// Decides about a dial to `channel`.
@@ -87,22 +96,22 @@ impl Admission {
         }
     }
 
-    fn overtaken(&self, dial: &Dial) -> bool {
-        match self.peer {
-            Some(peer) if peer == dial.epoch => dial.number <= self.highest,
-            _ => self.replaced.contains(&dial.epoch),
+    /// A dial from before: a late handshake of this life, or of one that is over.
+    fn overtaken(&mut self, dial: &Dial) -> bool {
+        let Some(peer) = self.peer else { return false };
+        if dial.epoch >= peer {
+            self.older = 0;
+            return dial.epoch == peer && dial.number <= self.highest;
         }
+        self.older += 1;
+        self.older < PATIENCE
     }
 
     fn remember(&mut self, dial: &Dial) {
         if self.peer != Some(dial.epoch) {
-            if let Some(old) = self.peer.replace(dial.epoch) {
-                if self.replaced.len() == REMEMBERED_EPOCHS {
-                    self.replaced.remove(0);
-                }
-                self.replaced.push(old);
-            }
+            self.peer = Some(dial.epoch);
             self.highest = 0;
+            self.older = 0;
         }
         self.highest = self.highest.max(dial.number);
     }
@@ -114,5 +123,7 @@ impl Default for Admission {
     }
 }
 
-/// A handshake lives 5 s at most (docs/link.md 2); a relay does not restart 16 times in that.
-const REMEMBERED_EPOCHS: usize = 16;
+/// After so many dials in a row an earlier epoch is believed: they are no stragglers of a life that
+/// is over, but a relay whose clock was set back. Otherwise it would be shut out until the clock has
+/// caught up.
+const PATIENCE: u8 = 16;

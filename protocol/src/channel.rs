@@ -73,6 +73,15 @@ impl Channel {
         }
     }
 
+    #[doc(hidden)] // for the search: a link's name is only a name
+    pub fn rename_link(&mut self, name: impl Fn(LinkId) -> LinkId) {
+        self.link = match self.link {
+            LinkState::Down => LinkState::Down,
+            LinkState::Up(id) => LinkState::Up(name(id)),
+            LinkState::Suspended(id) => LinkState::Suspended(name(id)),
+        };
+    }
+
     /// Where it stands.
     pub fn state(&self) -> State {
         self.state
@@ -118,7 +127,8 @@ impl Channel {
     /// left to say (docs/link.md 2a, rule 2).
     pub fn resumable(&self) -> bool {
         match self.state {
-            State::Established | State::ClosePending => true,
+            State::Established => true,
+            State::ClosePending => !self.farewell.aborted,
             State::Stopping => self.farewell.held && !self.farewell.aborted,
             _ => false,
         }

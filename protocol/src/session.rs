@@ -62,14 +62,8 @@ struct Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Established,
-    /// Data: in `close_pending`.
-    Flushing {
-        partner: Option<Slot>,
-    },
-    /// Meta: in `stopping`, until the data channel is through.
-    Held {
-        partner: Option<Slot>,
-    },
+    /// It left `established`, or was told to; `with` is the other channel of its session.
+    Leaving { with: Option<Slot> },
 }
 
 impl Sessions {
@@ -94,15 +88,13 @@ impl Sessions {
     /// A channel left `established`: its partner ends with it, and meta waits for data.
     pub fn ended(&mut self, slot: Slot, by: EndedBy) -> Vec<Order> {
         let Some(member) = self.channels[slot.index()].filter(|member| member.phase == Phase::Established) else {
-            return Vec::new();
+            return Vec::new(); // it was told to end, and says that it did
         };
-        let partner = self.partner(slot);
-        self.set(slot, match member.channel_type {
-            ChannelType::Data => Phase::Flushing { partner },
-            ChannelType::Meta => Phase::Held { partner },
-        });
+        let partner = self.partner(slot).filter(|&partner| self.is_meant(partner, by));
+        self.leave(slot, partner);
         let mut orders = Vec::new();
-        if let Some(partner) = partner.filter(|&partner| self.is_meant(partner, by)) {
+        if let Some(partner) = partner {
+            self.leave(partner, Some(slot));
             let kept = match by {
                 EndedBy::Local | EndedBy::Operator => Kept::Outbound,
                 EndedBy::Remote(ending) if ending.reason == EndReason::LinkLost => Kept::Received,
@@ -161,23 +153,24 @@ impl Sessions {
         }
     }
 
+    /// Lets every leaving meta channel go whose data channel is through.
     fn release(&mut self, orders: &mut Vec<Order>) {
         for slot in Slot::ALL {
-            let Some(Phase::Held { partner }) = self.channels[slot.index()].map(|member| member.phase) else {
+            let Some(Member { channel_type: ChannelType::Meta, phase: Phase::Leaving { with }, .. }) =
+                self.channels[slot.index()]
+            else {
                 continue;
             };
-            // The data channel is about to be told, or is flushing: both keep its meta open.
-            let data_goes_on = partner.is_some_and(|data| self.channels[data.index()].is_some());
-            if !data_goes_on {
+            if with.is_none_or(|data| self.channels[data.index()].is_none()) {
                 self.channels[slot.index()] = None;
                 orders.push(Order::Release(slot));
             }
         }
     }
 
-    fn set(&mut self, slot: Slot, phase: Phase) {
+    fn leave(&mut self, slot: Slot, with: Option<Slot>) {
         if let Some(member) = &mut self.channels[slot.index()] {
-            member.phase = phase;
+            member.phase = Phase::Leaving { with };
         }
     }
 
