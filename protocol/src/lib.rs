@@ -4,5 +4,10 @@
 //! value. That is why the tests can explore two ends exhaustively.
 
 pub mod names;
+pub mod report;
+pub mod restart;
+pub mod situation;
+pub mod state;
 
 pub use names::{Attempt, ChannelType, Epoch, Lane, LinkId, Role, Round, UnknownLane};
+pub use state::{Standing, State};
