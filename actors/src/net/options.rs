@@ -51,8 +51,8 @@ impl SocketOptions {
         SocketOptions { kind: Kind::Link, congestion: Congestion::Auto, receive_buffer: None }
     }
 
-    /// Sets the socket up. To be called before it is bound: TCP settles the scale of its window from the
-    /// receive buffer while connecting, and a listener's connections inherit it.
+    /// Sets the socket up. Before it connects or listens: TCP settles the scale of its window from the
+    /// receive buffer while connecting.
     pub(super) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
         if let Some(bytes) = self.receive_buffer {

@@ -25,15 +25,7 @@ impl Net for TcpNet {
         options: &SocketOptions,
     ) -> LocalBoxFuture<io::Result<Box<dyn Listener>>> {
         let options = options.clone();
-        Box::pin(async move {
-            let socket = new_socket(at, &options)?;
-            // Connections of the listener before this one may linger on the port for a minute.
-            socket.set_reuse_address(true)?;
-            socket.bind(&at.into())?;
-            socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-            let listener = TcpListener::from_std(socket.into())?;
-            Ok(Box::new(TcpDoor { listener, options }) as Box<dyn Listener>)
-        })
+        Box::pin(async move { Ok(Box::new(TcpDoor::open(at, backlog, &options)?) as Box<dyn Listener>) })
     }
 
     fn connect(
@@ -44,15 +36,20 @@ impl Net for TcpNet {
     ) -> LocalBoxFuture<io::Result<Box<dyn Stream>>> {
         let options = options.clone();
         Box::pin(async move {
-            let socket = new_socket(to, &options)?;
-            if let Some(from) = from {
-                socket.bind(&source(from, to).into())?;
-            }
-            let stream = TcpSocket::from_std_stream(socket.into()).connect(to).await?;
-            refuse_itself(&stream)?;
+            let stream = dial(to, from, &options).await?;
             Ok(Box::new(TcpConnection(stream)) as Box<dyn Stream>)
         })
     }
+}
+
+async fn dial(to: SocketAddr, from: Option<IpAddr>, options: &SocketOptions) -> io::Result<TcpStream> {
+    let socket = new_socket(to, options)?;
+    if let Some(from) = from {
+        socket.bind(&source(from, to).into())?;
+    }
+    let stream = TcpSocket::from_std_stream(socket.into()).connect(to).await?;
+    refuse_itself(&stream)?;
+    Ok(stream)
 }
 
 fn new_socket(for_address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
@@ -80,21 +77,29 @@ fn refuse_itself(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// Linux hands all of a listener's options down to its connections: the tests hold it to that.
 #[derive(Debug)]
-struct TcpDoor {
-    listener: TcpListener,
-    options: SocketOptions,
+struct TcpDoor(TcpListener);
+
+impl TcpDoor {
+    fn open(at: SocketAddr, backlog: u32, options: &SocketOptions) -> io::Result<Self> {
+        let socket = new_socket(at, options)?;
+        // Connections of the listener before this one may linger on the port for a minute.
+        socket.set_reuse_address(true)?;
+        socket.bind(&at.into())?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(TcpDoor(TcpListener::from_std(socket.into())?))
+    }
 }
 
 impl Listener for TcpDoor {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Stream>, SocketAddr)>> {
-        let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
-        self.options.apply(&SockRef::from(&stream))?;
+        let (stream, peer) = ready!(self.0.poll_accept(cx))?;
         Poll::Ready(Ok((Box::new(TcpConnection(stream)), plain(peer))))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.0.local_addr()
     }
 }
 
@@ -171,7 +176,76 @@ impl AsyncWrite for TcpConnection {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::{Congestion, congestion_control_available};
     use super::*;
+
+    /// Both ends of a connection, each set up with these options.
+    async fn pair(options: &SocketOptions) -> [TcpStream; 2] {
+        let door = TcpDoor::open(([127, 0, 0, 1], 0).into(), 1, options).unwrap();
+        let dialled = dial(door.0.local_addr().unwrap(), None, options).await.unwrap();
+        [dialled, door.0.accept().await.unwrap().0]
+    }
+
+    fn congestion(socket: &SockRef<'_>) -> String {
+        let name = socket.tcp_congestion().unwrap();
+        String::from_utf8(name).unwrap().trim_end_matches('\0').to_owned()
+    }
+
+    fn system_congestion() -> String {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        congestion(&SockRef::from(&socket))
+    }
+
+    #[tokio::test]
+    async fn both_ends_are_set_up_as_asked() {
+        let options = SocketOptions { receive_buffer: Some(96 * 1024), ..SocketOptions::local() };
+        for stream in pair(&options).await {
+            let socket = SockRef::from(&stream);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert_eq!(socket.recv_buffer_size().unwrap(), 2 * 96 * 1024); // Linux doubles it
+        }
+        for stream in pair(&SocketOptions::local()).await {
+            assert!(SockRef::from(&stream).tcp_nodelay().unwrap());
+            assert_ne!(SockRef::from(&stream).recv_buffer_size().unwrap(), 2 * 96 * 1024);
+        }
+    }
+
+    #[tokio::test]
+    async fn auto_means_bbr_on_the_link_and_cubic_beside_it_where_there_is_such() {
+        for (options, wanted) in [(SocketOptions::link(), "bbr"), (SocketOptions::local(), "cubic")] {
+            let there = congestion_control_available(wanted).unwrap();
+            let expected = if there { wanted.to_owned() } else { system_congestion() };
+            for stream in pair(&options).await {
+                assert_eq!(congestion(&SockRef::from(&stream)), expected);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_named_congestion_control_is_used_and_the_system_has_its_own() {
+        // reno is in every kernel, and allowed to everybody.
+        assert!(congestion_control_available("reno").unwrap());
+        for (choice, expected) in
+            [(Congestion::Named("reno".into()), "reno".into()), (Congestion::System, system_congestion())]
+        {
+            for stream in pair(&SocketOptions { congestion: choice.clone(), ..SocketOptions::link() }).await {
+                assert_eq!(congestion(&SockRef::from(&stream)), expected);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_congestion_control_is_an_error_that_names_it() {
+        for name in ["nonesuch", "", "a name far longer than any that a kernel has"] {
+            assert!(!congestion_control_available(name).unwrap(), "{name:?}");
+            let congestion = Congestion::Named(name.into());
+            let options = SocketOptions { congestion, ..SocketOptions::link() };
+            let at = ([127, 0, 0, 1], 0).into();
+            let error = TcpNet.listen(at, 1, &options).await.unwrap_err();
+            assert!(error.to_string().contains(&format!("{name:?}")), "{error}");
+            TcpNet.connect(at, None, &options).await.unwrap_err();
+        }
+    }
 
     #[tokio::test]
     async fn a_dial_that_reached_itself_counts_as_refused() {
