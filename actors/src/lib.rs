@@ -1,1 +1,7 @@
-//! Placeholder
+//! The running relay: actors, their supervision, and the sockets they drive.
+//!
+//! What can be right or wrong without a socket is decided in `drx-protocol`; here it meets time,
+//! memory and the network.
+
+pub mod child;
+pub mod net;
