@@ -3,5 +3,6 @@
 //! What can be right or wrong without a socket is decided in `drx-protocol`; here it meets time,
 //! memory and the network.
 
+pub mod api;
 pub mod child;
 pub mod net;

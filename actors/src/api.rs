@@ -1,0 +1,146 @@
+//! What a running relay is told and asked from outside: its settings, and the messages to `Relay`.
+//!
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix::Message;
+use drx_protocol::report::RelayReport;
+use drx_protocol::restart::Policy;
+use drx_protocol::session::Slot;
+
+use crate::net::Congestion;
+
+/// Everything a relay needs to know, checked before.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node's name, as the other relays know it.
+    pub node: String,
+    /// What it carries.
+    pub resources: Vec<ResourceSettings>,
+    /// Threads to spread the resources over; one resource stays on one of them.
+    pub arbiters: usize,
+}
+
+/// One resource towards one peer relay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceSettings {
+    /// The resource's name.
+    pub name: String,
+    /// The other relay's node name.
+    pub remote: String,
+    /// Where the local bsr listens: the connector dials it.
+    pub bsr: SocketAddr,
+    /// Where the local bsr connects, and the source IP of our dial to it.
+    pub inside: SocketAddr,
+    /// Where the other relay connects.
+    pub outside: SocketAddr,
+    /// The other relay's `outside`.
+    pub peer: SocketAddr,
+    /// The data channel's BAB, in bytes; the meta channel has 4 MiB.
+    pub bab_size: u64,
+    /// How the link behaves.
+    pub link: LinkSettings,
+    /// How failed channels are brought back.
+    pub restart: Policy,
+}
+
+/// The link's clocks and sizes (docs/link.md).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkSettings {
+    /// How long a goodbye may take.
+    pub close_pending_timeout: Duration,
+    /// A ping is sent after so much silence of ours.
+    pub keepalive_interval: Duration,
+    /// Silent for so long: dead.
+    pub keepalive_timeout: Duration,
+    /// How long a dial to the other relay may take, its handshake included.
+    pub connect_timeout: Duration,
+    /// Bytes granted to the other relay beyond what is written to bsr.
+    pub window: u32,
+    /// Congestion control of the link's sockets.
+    pub congestion: Congestion,
+    /// Whether this side wants a CRC-32C per frame.
+    pub checksum: bool,
+}
+
+/// Asks for everything that `drx-ctl` shows.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "RelayReport")]
+pub struct Snapshot;
+
+/// What an operator may do with a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Start it, or clear `failed`.
+    Up,
+    /// Flush, then stop it.
+    Down,
+    /// Down, then up.
+    Restart,
+}
+
+/// An operator's command to one resource or connection, or to `all`.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Operate {
+    /// What to do.
+    pub verb: Verb,
+    /// A resource's or connection's name, matched whole, or `all`.
+    pub name: String,
+    /// Answer when it is done instead of at once.
+    pub wait: bool,
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such resource or connection.
+    #[error("there is no resource or connection \"{0}\"")]
+    UnknownName(String),
+    /// The relay is shutting down.
+    #[error("the relay is shutting down")]
+    ShuttingDown,
+}
+
+/// Stops the relay: sessions are flushed within `close_pending_timeout`, then everything is closed.
+/// Answers when that is done. A second one, with `at_once`, cuts the first short.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Unflushed")]
+pub struct Shutdown {
+    /// Close without flushing.
+    pub at_once: bool,
+}
+
+/// What a shutdown left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unflushed {
+    /// Bytes from bsr that the other relays have not acknowledged.
+    pub bytes: u64,
+}
+
+/// Which actor of a resource a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    /// The resource's supervisor.
+    Resource,
+    /// An acceptor or a connector.
+    Channel(Slot),
+    /// The actor of a channel's connection to bsr.
+    Local(Slot),
+    /// The actor of a channel's link.
+    Link(Slot),
+    /// A channel's BAB.
+    Bab(Slot),
+}
+
+/// Makes an actor panic: for the demo and for tests. A relay that was started to work refuses it
+/// (see `Relay::with_faults`).
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Panic {
+    /// The resource.
+    pub resource: String,
+    /// The actor.
+    pub victim: Victim,
+}
