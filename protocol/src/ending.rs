@@ -77,6 +77,12 @@ impl Ending {
     }
 }
 
+impl From<EndReason> for Ending {
+    fn from(reason: EndReason) -> Ending {
+        Ending::new(reason)
+    }
+}
+
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.partner {
