@@ -4,5 +4,11 @@
 //! memory and the network.
 
 pub mod api;
+mod bab;
+mod budget;
 pub mod child;
+mod counters;
+mod link;
+mod local;
 pub mod net;
+mod segment;

@@ -1,0 +1,440 @@
+//! The BAB actor: the buffer between bsr and the link, in both directions of one channel.
+//!
+//! It keeps the accounts of delivery ([`Outbound`], [`Inbound`]) and the bytes that are not
+//! acknowledged. Back-pressure to bsr comes from here alone: bsr's connection reads what the BAB has
+//! granted, and the BAB grants what its budget holds.
+//!
+//! Two limits govern reading: *unacknowledged* bytes (the budget), and *unsent* bytes, about 1 MiB
+//! while the link drains them: reading far ahead makes data cold. When the link is slow the second
+//! limit is lifted, because taking a burst off bsr's hands is what the relay is for.
+
+mod store;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
+use bytes::Bytes;
+use drx_protocol::channel::Finish;
+use drx_protocol::delivery::{Inbound, Outbound, Violation};
+use drx_protocol::ending::Ending;
+use drx_protocol::frame::{Credit, Frame, Payload};
+use drx_protocol::names::Attempt;
+use tokio::time::Instant;
+
+use crate::budget::Budget;
+use crate::counters::{Counters, add};
+use crate::link::{LinkSocket, Say, SendData};
+use crate::local::{LocalSocket, MayRead, StopReading, Strike, ToBsr};
+use store::Store;
+
+/// What the BAB tells its channel.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct BabEvent {
+    /// The round it speaks of.
+    pub(crate) attempt: Attempt,
+    pub(crate) what: BabNews,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BabNews {
+    /// Everything before our FIN is acknowledged.
+    Flushed,
+    /// Everything that will ever come is written to bsr.
+    Delivered,
+    /// The other DRX did what no relay does.
+    Violated(Violation),
+}
+
+/// A round begins: offsets count from 0.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Begin {
+    pub(crate) attempt: Attempt,
+    pub(crate) local: Addr<LocalSocket>,
+    pub(crate) link: Addr<LinkSocket>,
+    /// What the budget is drawn from.
+    pub(crate) budget: Rc<Budget>,
+    /// Granted by us, and by the other DRX.
+    pub(crate) windows: (u32, u32),
+}
+
+/// What the channel orders within a round.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) enum BabOrder {
+    /// Both sides stand: bytes may go to the other DRX.
+    Relay,
+    /// Nothing more is read from bsr for the other DRX.
+    StopReading,
+    /// bsr is gone: what comes is thrown away and acknowledged as written.
+    Discard,
+    /// Send FIN.
+    Finish(Finish, Ending),
+    /// Nothing more is said to, or taken from, the other DRX; what was received is still written.
+    Part,
+    /// The round is over: everything is let go.
+    End,
+}
+
+/// Bytes from bsr.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromBsr(pub(crate) Bytes);
+
+/// So many bytes were written to bsr.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Written(pub(crate) u64);
+
+/// A frame about bytes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromLink(pub(crate) Frame);
+
+/// The link's queue is down to so many bytes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Drained {
+    pub(crate) queued: usize,
+}
+
+pub(crate) struct Bab {
+    channel: Recipient<BabEvent>,
+    counters: Rc<Counters>,
+    round: Option<Round>,
+}
+
+/// One round's buffer and accounts.
+struct Round {
+    attempt: Attempt,
+    local: Addr<LocalSocket>,
+    link: Addr<LinkSocket>,
+    budget: Rc<Budget>,
+    store: Store,
+    out: Outbound,
+    inbound: Inbound,
+    /// Bytes that bsr's connection may still read.
+    granted: u64,
+    /// Bytes in the link's queue.
+    queued: usize,
+    relaying: bool,
+    reading: bool,
+    discarding: bool,
+    parted: bool,
+    finish: Option<Ending>,
+    /// The unsent limit is lifted: the link is slow.
+    lifted: bool,
+    lift_timer: Option<SpawnHandle>,
+    ack_timer: Option<SpawnHandle>,
+    told_flushed: bool,
+    told_delivered: bool,
+}
+
+impl Bab {
+    pub(crate) fn new(channel: Recipient<BabEvent>, counters: Rc<Counters>) -> Bab {
+        Bab { channel, counters, round: None }
+    }
+
+    /// What follows from any change: send, acknowledge, read on, notice.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        let Some(round) = &mut self.round else { return };
+        round.send(&self.counters);
+        round.acknowledge(ctx);
+        round.read_on(ctx);
+        self.counters.held.set(round.out.held());
+        self.counters.oldest.set(round.store.oldest());
+        if !round.told_flushed && round.out.flushed() && !round.parted {
+            round.told_flushed = true;
+            self.channel.do_send(BabEvent { attempt: round.attempt, what: BabNews::Flushed });
+        }
+        let all_came = round.inbound.delivered() || round.parted;
+        if !round.told_delivered && all_came && round.inbound.pending() == 0 {
+            round.told_delivered = true;
+            self.channel.do_send(BabEvent { attempt: round.attempt, what: BabNews::Delivered });
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        if let Some(round) = self.round.take() {
+            for timer in [round.lift_timer, round.ack_timer].into_iter().flatten() {
+                ctx.cancel_future(timer);
+            }
+        }
+        self.counters.held.set(0);
+        self.counters.oldest.set(None);
+    }
+}
+
+impl Round {
+    fn send(&mut self, counters: &Counters) {
+        if !self.relaying || self.parted {
+            return;
+        }
+        while self.queued < LINK_QUEUE {
+            let (offset, sendable) = self.out.sendable();
+            if sendable == 0 {
+                break;
+            }
+            let payload = self.store.payload(offset, sendable);
+            let length = payload.len() as u64;
+            self.out.advance(length);
+            self.queued += payload.len();
+            add(&counters.bytes_out, length);
+            let credit = self.credit();
+            self.link.do_send(SendData { attempt: self.attempt, credit, offset, payload });
+        }
+        if let (Some(offset), Some(ending)) = (self.out.fin_due(), self.finish) {
+            self.out.fin_sent();
+            let credit = self.credit();
+            self.link.do_send(Say(Frame::Fin { attempt: self.attempt, credit, offset, ending }));
+        }
+    }
+
+    fn credit(&mut self) -> Credit {
+        let (acknowledged, window) = self.inbound.tell();
+        Credit { acknowledged, window }
+    }
+
+    /// Acknowledgements ride along with data; on their own they go after 256 KiB, at the end, or after
+    /// a few milliseconds.
+    fn acknowledge(&mut self, ctx: &mut Context<Bab>) {
+        if self.parted || self.inbound.untold() == 0 {
+            return;
+        }
+        if self.inbound.untold() >= ACK_BYTES || self.inbound.delivered() {
+            let credit = self.credit();
+            self.link.do_send(Say(Frame::Ack { attempt: self.attempt, credit }));
+        } else if self.ack_timer.is_none() {
+            self.ack_timer = Some(ctx.run_later(ACK_TIME, |bab, _| {
+                let Some(round) = &mut bab.round else { return };
+                round.ack_timer = None;
+                if round.inbound.untold() > 0 && !round.parted {
+                    let credit = round.credit();
+                    round.link.do_send(Say(Frame::Ack { attempt: round.attempt, credit }));
+                }
+            }));
+        }
+    }
+
+    fn read_on(&mut self, ctx: &mut Context<Bab>) {
+        if !self.reading || self.granted > READ_AHEAD / 2 {
+            return;
+        }
+        let unsent = self.out.unsent() + self.queued as u64;
+        if unsent < UNSENT / 2 {
+            self.lifted = false;
+        }
+        if unsent >= UNSENT && !self.lifted {
+            if self.lift_timer.is_none() {
+                self.lift_timer = Some(ctx.run_later(DRAINS_WITHIN, |bab, ctx| {
+                    let Some(round) = &mut bab.round else { return };
+                    round.lift_timer = None;
+                    round.lifted = round.out.unsent() + round.queued as u64 >= UNSENT;
+                    bab.go_on(ctx);
+                }));
+            }
+            return;
+        }
+        let more = self.budget.reserve(READ_AHEAD - self.granted);
+        if more > 0 {
+            self.granted += more;
+            self.local.do_send(MayRead(more as usize));
+        }
+    }
+
+    fn took(&mut self, offset: u64, payload: Payload, counters: &Counters) -> Result<(), Violation> {
+        let take = self.inbound.data(offset, payload.len() as u64)?;
+        add(&counters.bytes_in, take.new);
+        if self.discarding {
+            self.inbound.wrote(take.new);
+            return Ok(());
+        }
+        let mut known = take.known as usize;
+        for piece in payload.pieces() {
+            let skip = known.min(piece.len());
+            known -= skip;
+            if skip < piece.len() {
+                self.local.do_send(ToBsr(piece.slice(skip..)));
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: Frame, counters: &Counters) -> Result<(), Violation> {
+        if let Some(credit) = frame.credit() {
+            let freed = self.out.acknowledged(credit.acknowledged, credit.window)?;
+            if freed > 0 {
+                self.store.release(self.out.head());
+                self.budget.release(freed);
+            }
+        }
+        match frame {
+            Frame::Data { offset, payload, .. } => self.took(offset, payload, counters),
+            Frame::Fin { offset, .. } => self.inbound.fin(offset),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        self.budget.release(self.out.held() + self.granted);
+    }
+}
+
+impl Actor for Bab {
+    type Context = Context<Self>;
+}
+
+impl Handler<Begin> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
+        self.end(ctx);
+        self.round = Some(Round {
+            attempt: begin.attempt,
+            local: begin.local,
+            link: begin.link,
+            budget: begin.budget,
+            store: Store::default(),
+            out: Outbound::new(begin.windows.1),
+            inbound: Inbound::new(begin.windows.0),
+            granted: 0,
+            queued: 0,
+            relaying: false,
+            reading: true,
+            discarding: false,
+            parted: false,
+            finish: None,
+            lifted: false,
+            lift_timer: None,
+            ack_timer: None,
+            told_flushed: false,
+            told_delivered: false,
+        });
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<BabOrder> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, order: BabOrder, ctx: &mut Context<Self>) {
+        let Some(round) = &mut self.round else { return };
+        match order {
+            BabOrder::Relay => round.relaying = true,
+            BabOrder::StopReading => {
+                round.reading = false;
+                round.local.do_send(StopReading);
+            }
+            BabOrder::Discard => {
+                round.reading = false;
+                round.discarding = true;
+                let pending = round.inbound.pending();
+                round.inbound.wrote(pending);
+            }
+            BabOrder::Finish(finish, ending) => {
+                round.reading = false;
+                round.finish = Some(ending);
+                match finish {
+                    Finish::Flush => round.out.finish(),
+                    Finish::Cut => {
+                        let dropped = round.out.cut();
+                        round.store.truncate(round.out.tail());
+                        round.budget.release(dropped);
+                    }
+                }
+            }
+            BabOrder::Part => {
+                round.reading = false;
+                round.parted = true;
+            }
+            BabOrder::End => return self.end(ctx),
+        }
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<FromBsr> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, FromBsr(bytes): FromBsr, ctx: &mut Context<Self>) {
+        let Some(round) = &mut self.round else { return };
+        let length = bytes.len() as u64;
+        round.granted = round.granted.saturating_sub(length);
+        if round.finish.is_some() || round.parted {
+            round.budget.release(length); // it came behind the end
+            return;
+        }
+        round.out.append(length);
+        round.store.append(bytes, Instant::now());
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<Written> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, Written(bytes): Written, ctx: &mut Context<Self>) {
+        let Some(round) = &mut self.round else { return };
+        // What was thrown away is accounted for already.
+        round.inbound.wrote(bytes.min(round.inbound.pending()));
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<FromLink> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, FromLink(frame): FromLink, ctx: &mut Context<Self>) {
+        let Some(round) = self.round.as_mut().filter(|round| frame.attempt() == Some(round.attempt)) else {
+            return add(&self.counters.stale_frames, 1);
+        };
+        if round.parted {
+            return;
+        }
+        if matches!(frame, Frame::Abort { .. }) {
+            round.parted = true;
+            round.reading = false;
+        } else if let Err(violation) = round.frame(frame, &self.counters) {
+            let what = BabNews::Violated(violation);
+            return self.channel.do_send(BabEvent { attempt: round.attempt, what });
+        }
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<Drained> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, Drained { queued }: Drained, ctx: &mut Context<Self>) {
+        if let Some(round) = &mut self.round {
+            round.queued = queued;
+        }
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<Strike> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, _: Strike, _: &mut Context<Self>) {
+        panic!("struck: the BAB");
+    }
+}
+
+/// What bsr's connection may read before it asks again: two large reads.
+const READ_AHEAD: u64 = 512 * 1024;
+/// Unsent bytes that the BAB reads ahead while the link drains them (docs/testing.md: 17 MiB resident
+/// instead of 108).
+const UNSENT: u64 = 1024 * 1024;
+/// A link that does not get below [`UNSENT`] in this time is slow.
+const DRAINS_WITHIN: Duration = Duration::from_millis(10);
+/// What the link is given at a time: two frames are on their way while the next is made.
+const LINK_QUEUE: usize = 512 * 1024;
+/// Bytes written to bsr after which an acknowledgement does not wait for company.
+const ACK_BYTES: u64 = 256 * 1024;
+/// How long an acknowledgement waits for a frame to ride on.
+const ACK_TIME: Duration = Duration::from_millis(3);

@@ -1,0 +1,328 @@
+//! The actor of one link connection to the other DRX, from the end of its handshake on.
+//!
+//! Its reader never stops: what the other side may send is bounded by the window it was granted, and
+//! beyond that the link is ended (docs/link.md 3). Frames leave in the order they were given, but pings
+//! overtake what waits.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as Wakeup, Poll};
+use std::time::Duration;
+
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use bytes::Bytes;
+use drx_protocol::frame::{Credit, Decoder, Frame, Payload, data_header};
+use drx_protocol::names::Attempt;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use crate::bab::{Bab, Drained, FromLink};
+use crate::counters::Counters;
+use crate::local::{Strike, consume};
+use crate::net::Stream;
+use crate::segment::Segment;
+
+/// What a link tells its channel.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct LinkEvent {
+    /// Which of the channel's links: reports of an older one are ignored.
+    pub(crate) generation: u64,
+    pub(crate) what: LinkNews,
+}
+
+#[derive(Debug)]
+pub(crate) enum LinkNews {
+    /// A frame that is not about bytes.
+    Frame(Frame),
+    /// It is gone.
+    Ended(String),
+}
+
+/// Sends a frame other than DATA.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Say(pub(crate) Frame);
+
+/// Sends bytes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SendData {
+    pub(crate) attempt: Attempt,
+    pub(crate) credit: Credit,
+    pub(crate) offset: u64,
+    pub(crate) payload: Payload,
+}
+
+/// Close the connection once everything that was given is sent, for so long at most.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HangUp;
+
+/// How a link behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkTerms {
+    pub(crate) checksum: bool,
+    pub(crate) keepalive_interval: Duration,
+    pub(crate) keepalive_timeout: Duration,
+}
+
+pub(crate) struct LinkSocket {
+    generation: u64,
+    stream: Box<dyn Stream>,
+    channel: Recipient<LinkEvent>,
+    bab: Addr<Bab>,
+    counters: Rc<Counters>,
+    terms: LinkTerms,
+    segment: Segment,
+    decoder: Decoder,
+    queue: VecDeque<Bytes>,
+    /// Bytes of the queue's first piece are out already: nothing may go before it.
+    midway: bool,
+    /// Payload and header bytes queued, of which the BAB is told when they are written.
+    queued: usize,
+    urgent: VecDeque<Bytes>,
+    heard: Instant,
+    pinged: Option<(u64, Instant)>,
+    pings: u64,
+    /// Silent for too long, if there is nothing to be read right now either.
+    suspect: bool,
+    hanging_up: bool,
+    ended: bool,
+}
+
+impl LinkSocket {
+    /// A link whose handshake is done, up to `preface`, which is still to be sent.
+    pub(crate) fn new(
+        generation: u64,
+        stream: Box<dyn Stream>,
+        preface: Bytes,
+        channel: Recipient<LinkEvent>,
+        bab: Addr<Bab>,
+        counters: Rc<Counters>,
+        terms: LinkTerms,
+    ) -> LinkSocket {
+        LinkSocket {
+            generation,
+            stream,
+            channel,
+            bab,
+            counters,
+            terms,
+            segment: Segment::new(),
+            decoder: Decoder::new(terms.checksum),
+            queued: preface.len(),
+            queue: VecDeque::from_iter((!preface.is_empty()).then_some(preface)),
+            // The handshake's answer goes before everything, pings included.
+            midway: true,
+            urgent: VecDeque::new(),
+            heard: Instant::now(),
+            pinged: None,
+            pings: 0,
+            suspect: false,
+            hanging_up: false,
+            ended: false,
+        }
+    }
+
+    fn turn(&mut self, ctx: &mut Context<Self>, cx: &mut Wakeup<'_>) {
+        if self.ended {
+            return;
+        }
+        let news = match self.write(cx) {
+            Err(why) => Some(why),
+            Ok(()) if self.hanging_up && self.queue.is_empty() && self.urgent.is_empty() => {
+                Some("closed by this DRX".into())
+            }
+            Ok(()) => self.read(cx).err(),
+        };
+        if let Some(why) = news {
+            self.end(why, ctx);
+        }
+    }
+
+    fn end(&mut self, why: String, ctx: &mut Context<Self>) {
+        self.ended = true;
+        self.channel.do_send(LinkEvent { generation: self.generation, what: LinkNews::Ended(why) });
+        ctx.stop();
+    }
+
+    fn write(&mut self, cx: &mut Wakeup<'_>) -> Result<(), String> {
+        let mut written = 0;
+        while !self.queue.is_empty() || !self.urgent.is_empty() {
+            if !self.midway {
+                for ping in self.urgent.drain(..).rev() {
+                    self.queued += ping.len();
+                    self.queue.push_front(ping);
+                }
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut count = 0;
+            for (slice, piece) in slices.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(piece);
+                count += 1;
+            }
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err("the other DRX closed the link".into()),
+                Poll::Ready(Ok(bytes)) => {
+                    written += bytes;
+                    consume(&mut self.queue, bytes);
+                    self.midway = !self.queue.is_empty();
+                }
+                Poll::Ready(Err(error)) => return Err(format!("the link failed: {error}")),
+            }
+        }
+        self.queued -= written;
+        if written > 0 {
+            self.bab.do_send(Drained { queued: self.queued });
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, cx: &mut Wakeup<'_>) -> Result<(), String> {
+        let piece = match self.segment.poll_read(&mut self.stream, usize::MAX, cx) {
+            Poll::Pending if self.suspect && self.silence() >= self.terms.keepalive_timeout => {
+                return Err(format!("the other DRX was silent for {:.1?}", self.silence()));
+            }
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(piece)) => piece,
+            Poll::Ready(Err(error)) => return Err(format!("the link failed: {error}")),
+        };
+        if piece.is_empty() {
+            let cut = if self.decoder.held() > 0 { " in the middle of a frame" } else { "" };
+            return Err(format!("the other DRX closed the link{cut}"));
+        }
+        // One read a turn, so that the writer to bsr sends while the data is warm.
+        cx.waker().wake_by_ref();
+        self.heard = Instant::now();
+        self.suspect = false;
+        self.decoder.push(piece);
+        while let Some(frame) = self.decoder.next().map_err(|error| format!("protocol error: {error}"))? {
+            self.take(frame);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, frame: Frame) {
+        match frame {
+            Frame::Ping { number } => self.urge(Frame::Pong { number }),
+            Frame::Pong { number } => {
+                if let Some((_, since)) = self.pinged.filter(|(sent, _)| *sent == number) {
+                    self.counters.rtt.set(Some(since.elapsed()));
+                    self.pinged = None;
+                }
+            }
+            Frame::Data { .. } | Frame::Ack { .. } => self.bab.do_send(FromLink(frame)),
+            Frame::Fin { .. } | Frame::Abort { .. } => {
+                // Bytes first: the BAB knows where they end before the channel hears that they do.
+                self.bab.do_send(FromLink(frame.clone()));
+                self.tell(frame);
+            }
+            Frame::Offer { .. } | Frame::Established { .. } | Frame::State { .. } => self.tell(frame),
+        }
+    }
+
+    fn tell(&self, frame: Frame) {
+        self.channel.do_send(LinkEvent { generation: self.generation, what: LinkNews::Frame(frame) });
+    }
+
+    fn silence(&self) -> Duration {
+        self.heard.elapsed()
+    }
+
+    fn urge(&mut self, frame: Frame) {
+        self.urgent.push_back(Bytes::copy_from_slice(&frame.head(self.terms.checksum)));
+    }
+
+    fn tick(&mut self) {
+        if self.silence() >= self.terms.keepalive_timeout {
+            self.suspect = true;
+        }
+        // A ping that is not answered yet stays the one that is timed.
+        let due = self.pinged.is_none_or(|(_, since)| since.elapsed() >= self.terms.keepalive_interval);
+        if due && self.urgent.len() < MOST_URGENT {
+            self.pings += 1;
+            if self.pinged.is_none() {
+                self.pinged = Some((self.pings, Instant::now()));
+            }
+            self.urge(Frame::Ping { number: self.pings });
+        }
+    }
+}
+
+struct Pump;
+
+impl ActorFuture<LinkSocket> for Pump {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        link: &mut LinkSocket,
+        ctx: &mut Context<LinkSocket>,
+        cx: &mut Wakeup<'_>,
+    ) -> Poll<()> {
+        link.turn(ctx, cx);
+        Poll::Pending
+    }
+}
+
+impl Actor for LinkSocket {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let tick = self.terms.keepalive_interval.min(self.terms.keepalive_timeout / 4);
+        ctx.run_interval(tick.max(Duration::from_millis(1)), |link, _| link.tick());
+        ctx.spawn(Pump);
+    }
+}
+
+impl Handler<Say> for LinkSocket {
+    type Result = ();
+
+    fn handle(&mut self, Say(frame): Say, _: &mut Context<Self>) {
+        let bytes = Bytes::copy_from_slice(&frame.head(self.terms.checksum));
+        self.queued += bytes.len();
+        self.queue.push_back(bytes);
+    }
+}
+
+impl Handler<SendData> for LinkSocket {
+    type Result = ();
+
+    fn handle(&mut self, data: SendData, _: &mut Context<Self>) {
+        let SendData { attempt, credit, offset, payload } = data;
+        let header = data_header(attempt, credit, offset, payload.pieces(), self.terms.checksum);
+        self.queued += header.len() + payload.len();
+        self.queue.push_back(Bytes::copy_from_slice(&header));
+        self.queue.extend(payload.pieces().iter().cloned());
+    }
+}
+
+impl Handler<HangUp> for LinkSocket {
+    type Result = ();
+
+    fn handle(&mut self, _: HangUp, ctx: &mut Context<Self>) {
+        self.hanging_up = true;
+        ctx.run_later(FAREWELL, |link, ctx| link.end("closed by this DRX".into(), ctx));
+    }
+}
+
+impl Handler<Strike> for LinkSocket {
+    type Result = ();
+
+    fn handle(&mut self, _: Strike, _: &mut Context<Self>) {
+        panic!("struck: the link");
+    }
+}
+
+/// Slices in one writev(2).
+const SLICES: usize = 64;
+/// The last words on a link that is closed in order are a few frames; who does not take them in this
+/// time has lost them.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Pongs and pings that wait: a peer that asks without reading gets no more.
+const MOST_URGENT: usize = 64;
