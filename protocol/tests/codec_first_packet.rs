@@ -1,4 +1,5 @@
 //! bsr's first packet: two byte strings are known, and nothing else is.
+#![allow(clippy::unwrap_used)]
 
 use drx_protocol::ChannelType::{Data, Meta};
 use drx_protocol::first_packet::{Excerpt, bytes, check_prefix, parse};
