@@ -4,6 +4,7 @@
 use drx_protocol::ChannelType::{Data, Meta};
 use drx_protocol::first_packet::{Excerpt, bytes, check_prefix, parse};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const DATA: [u8; 8] = [0x83, 0x74, 0x02, 0x67, 0xff, 0xf2, 0x00, 0x00];
 const META: [u8; 8] = [0x83, 0x74, 0x02, 0x67, 0xff, 0xf1, 0x00, 0x00];
@@ -52,6 +53,8 @@ fn the_error_shows_what_came_and_what_was_expected() {
 }
 
 proptest! {
+    #![proptest_config(repeatable())]
+
     #[test]
     fn what_parses_is_what_was_written(packet: [u8; 8]) {
         prop_assert_eq!(parse(packet).is_ok(), packet == DATA || packet == META);
@@ -64,4 +67,13 @@ proptest! {
         let shown = if bytes.is_empty() { 1 } else { bytes.len().min(16) };
         prop_assert_eq!(words.split(' ').count(), shown);
     }
+}
+
+/// The same cases in every run; PROPTEST_RNG_SEED gives others.
+fn repeatable() -> ProptestConfig {
+    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(0);
+    }
+    config
 }
