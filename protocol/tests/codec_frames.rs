@@ -302,7 +302,7 @@ fn a_damaged_payload_is_never_handed_out_and_the_error_stays() {
     assert_eq!(decoder.held(), 0, "a failed decoder keeps nothing");
 }
 
-// ---------------------------------------------------------------- helpers
+// ---------------------------------------------------------------- what the tests share
 
 /// The frame's bytes are these without checksums; with them, flag and checksum change and nothing else.
 #[track_caller]

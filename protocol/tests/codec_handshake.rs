@@ -462,7 +462,7 @@ fn a_welcome_that_resumed_nothing_is_never_sent() {
     Answer::Welcome(Welcome { resumed: Some(0), ..full_welcome() }).encode();
 }
 
-// ---------------------------------------------------------------- helpers
+// ---------------------------------------------------------------- what the tests share
 
 fn full_hello() -> Hello {
     Hello {
