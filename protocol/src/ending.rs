@@ -47,11 +47,11 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             EndReason::BsrClosed => "bsr disconnected",
-            EndReason::Partner => "the session's other channel ended",
-            EndReason::FlushTimeout => "what was buffered could not be delivered in time",
+            EndReason::Partner => "its partner channel ended",
+            EndReason::FlushTimeout => "the flush did not end within close_pending_timeout",
             EndReason::Operator => "stopped by the operator",
             EndReason::Failure => "a fault inside the relay",
-            EndReason::LinkLost => "the session's other link is lost",
+            EndReason::LinkLost => "the session's other link is gone for good",
         })
     }
 }

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
+use drx_protocol::ending::EndReason;
 use drx_protocol::frame::{
-    Credit, Decoder, EndReason, Frame, FrameError, FrameType, HEADER_LEN, MAX_PAYLOAD, data_header,
+    Credit, Decoder, Frame, FrameError, FrameType, HEADER_LEN, MAX_PAYLOAD, data_header,
 };
 
 const NO_CREDIT: Credit = Credit { acknowledged: 0, window: 0 };

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
+use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::{
-    Credit, Decoder, EndReason, Ending, Frame, FrameError, HEADER_LEN, MAX_PAYLOAD, Payload, StateCode,
+    Credit, Decoder, Frame, FrameError, HEADER_LEN, MAX_PAYLOAD, Payload, StateCode,
     data_header,
 };
 use drx_protocol::{ChannelType, LinkId, Round};
@@ -106,7 +107,7 @@ fn state() {
 
 #[test]
 fn the_reasons_and_their_codes() {
-    let codes = EndReason::ALL.map(|reason| format!("{} {reason}", reason as u16)).join("\n");
+    let codes = EndReason::ALL.map(|reason| format!("{} {reason}", reason.code())).join("\n");
     insta::assert_snapshot!(codes, @r"
     1 bsr disconnected
     2 its partner channel ended
