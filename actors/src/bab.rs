@@ -19,7 +19,7 @@ use drx_protocol::channel::Finish;
 use drx_protocol::delivery::{Inbound, Outbound, Violation};
 use drx_protocol::ending::Ending;
 use drx_protocol::frame::{Credit, Frame, Payload};
-use drx_protocol::names::Attempt;
+use drx_protocol::names::{Attempt, ChannelType};
 use tokio::time::Instant;
 
 use crate::budget::Budget;
@@ -54,8 +54,8 @@ pub(crate) struct Begin {
     pub(crate) attempt: Attempt,
     pub(crate) local: Addr<LocalSocket>,
     pub(crate) link: Addr<LinkSocket>,
-    /// What the budget is drawn from.
-    pub(crate) budget: Rc<Budget>,
+    /// Which budget is drawn on.
+    pub(crate) channel_type: ChannelType,
     /// Granted by us, and by the other DRX.
     pub(crate) windows: (u32, u32),
 }
@@ -103,6 +103,8 @@ pub(crate) struct Drained {
 pub(crate) struct Bab {
     channel: Recipient<BabEvent>,
     counters: Rc<Counters>,
+    /// For data, for meta.
+    budgets: (Rc<Budget>, Rc<Budget>),
     round: Option<Round>,
 }
 
@@ -133,8 +135,12 @@ struct Round {
 }
 
 impl Bab {
-    pub(crate) fn new(channel: Recipient<BabEvent>, counters: Rc<Counters>) -> Bab {
-        Bab { channel, counters, round: None }
+    pub(crate) fn new(
+        channel: Recipient<BabEvent>,
+        counters: Rc<Counters>,
+        budgets: (Rc<Budget>, Rc<Budget>),
+    ) -> Bab {
+        Bab { channel, counters, budgets, round: None }
     }
 
     /// What follows from any change: send, acknowledge, read on, notice.
@@ -297,7 +303,10 @@ impl Handler<Begin> for Bab {
             attempt: begin.attempt,
             local: begin.local,
             link: begin.link,
-            budget: begin.budget,
+            budget: Rc::clone(match begin.channel_type {
+                ChannelType::Data => &self.budgets.0,
+                ChannelType::Meta => &self.budgets.1,
+            }),
             store: Store::default(),
             out: Outbound::new(begin.windows.1),
             inbound: Inbound::new(begin.windows.0),

@@ -6,9 +6,17 @@
 pub mod api;
 mod bab;
 mod budget;
+mod channel;
 pub mod child;
 mod counters;
+mod handshake;
+mod inside;
 mod link;
 mod local;
+mod messages;
 pub mod net;
+mod outside;
+mod quiet;
+pub mod relay;
+mod resource;
 mod segment;

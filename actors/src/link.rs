@@ -38,6 +38,8 @@ pub(crate) struct LinkEvent {
 pub(crate) enum LinkNews {
     /// A frame that is not about bytes.
     Frame(Frame),
+    /// The other DRX broke its protocol: nothing more is read. It is to be told, and hung up.
+    Broken(String),
     /// It is gone.
     Ended(String),
 }
@@ -91,6 +93,7 @@ pub(crate) struct LinkSocket {
     /// Silent for too long, if there is nothing to be read right now either.
     suspect: bool,
     hanging_up: bool,
+    broken: bool,
     ended: bool,
 }
 
@@ -124,6 +127,7 @@ impl LinkSocket {
             pings: 0,
             suspect: false,
             hanging_up: false,
+            broken: false,
             ended: false,
         }
     }
@@ -137,6 +141,7 @@ impl LinkSocket {
             Ok(()) if self.hanging_up && self.queue.is_empty() && self.urgent.is_empty() => {
                 Some("closed by this DRX".into())
             }
+            Ok(()) if self.broken => None,
             Ok(()) => self.read(cx).err(),
         };
         if let Some(why) = news {
@@ -201,10 +206,18 @@ impl LinkSocket {
         self.heard = Instant::now();
         self.suspect = false;
         self.decoder.push(piece);
-        while let Some(frame) = self.decoder.next().map_err(|error| format!("protocol error: {error}"))? {
-            self.take(frame);
+        loop {
+            match self.decoder.next() {
+                Ok(Some(frame)) => self.take(frame),
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.broken = true;
+                    let what = LinkNews::Broken(error.to_string());
+                    self.channel.do_send(LinkEvent { generation: self.generation, what });
+                    return Ok(());
+                }
+            }
         }
-        Ok(())
     }
 
     fn take(&mut self, frame: Frame) {

@@ -19,17 +19,20 @@ pub enum EndReason {
     Failure,
     /// The session's other link is gone for good.
     LinkLost,
+    /// The receiver of this broke the link's protocol; the link is closed behind it.
+    Protocol,
 }
 
 impl EndReason {
     /// Every reason, in the order of the codes.
-    pub const ALL: [EndReason; 6] = [
+    pub const ALL: [EndReason; 7] = [
         EndReason::BsrClosed,
         EndReason::Partner,
         EndReason::FlushTimeout,
         EndReason::Operator,
         EndReason::Failure,
         EndReason::LinkLost,
+        EndReason::Protocol,
     ];
 
     /// The number on the wire, from 1.
@@ -52,6 +55,7 @@ impl fmt::Display for EndReason {
             EndReason::Operator => "stopped by the operator",
             EndReason::Failure => "a fault inside the relay",
             EndReason::LinkLost => "the session's other link is gone for good",
+            EndReason::Protocol => "it was sent what the link's protocol forbids",
         })
     }
 }
@@ -87,7 +91,9 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.partner {
             None => self.reason.fmt(f),
-            Some(partner) => write!(f, "{} (link {}, attempt {})", self.reason, partner.link, partner.attempt),
+            Some(partner) => {
+                write!(f, "{} (link {}, attempt {})", self.reason, partner.link, partner.attempt)
+            }
         }
     }
 }

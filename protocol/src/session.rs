@@ -63,7 +63,9 @@ struct Member {
 enum Phase {
     Established,
     /// It left `established`, or was told to; `with` is the other channel of its session.
-    Leaving { with: Option<Slot> },
+    Leaving {
+        with: Option<Slot>,
+    },
 }
 
 impl Sessions {
@@ -87,7 +89,8 @@ impl Sessions {
 
     /// A channel left `established`: its partner ends with it, and meta waits for data.
     pub fn ended(&mut self, slot: Slot, by: EndedBy) -> Vec<Order> {
-        let Some(member) = self.channels[slot.index()].filter(|member| member.phase == Phase::Established) else {
+        let Some(member) = self.channels[slot.index()].filter(|member| member.phase == Phase::Established)
+        else {
             return Vec::new(); // it was told to end, and says that it did
         };
         let partner = self.partner(slot).filter(|&partner| self.is_meant(partner, by));

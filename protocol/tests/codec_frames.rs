@@ -4,8 +4,7 @@
 use bytes::Bytes;
 use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::{
-    Credit, Decoder, Frame, FrameError, HEADER_LEN, MAX_PAYLOAD, Payload, StateCode,
-    data_header,
+    Credit, Decoder, Frame, FrameError, HEADER_LEN, MAX_PAYLOAD, Payload, StateCode, data_header,
 };
 use drx_protocol::{ChannelType, LinkId, Round};
 use proptest::prelude::*;

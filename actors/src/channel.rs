@@ -1,0 +1,448 @@
+//! The actor of a channel: an acceptor or a connector.
+//!
+//! The state machine ([`drx_protocol::channel`]) decides; this actor turns messages into events, logs
+//! each transition and does its actions. It owns the channel's parts, which live and end with it: the
+//! connection to bsr, the link, and the BAB. Another generation is another actor.
+
+mod link_side;
+mod local_side;
+mod report;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
+use drx_protocol::admission::Admission;
+use drx_protocol::channel::{Action, Channel, EndedBy, Event, Place};
+use drx_protocol::frame::{Frame, StateCode};
+use drx_protocol::names::{ChannelType, Epoch, Role};
+use drx_protocol::restart::Restarts;
+use drx_protocol::session::Slot;
+use drx_protocol::{Standing, State};
+use slog::{Logger, debug, error, info};
+use tokio::time::Instant;
+
+use crate::api::{ResourceSettings, Victim};
+use crate::bab::{Bab, BabEvent, BabNews, BabOrder};
+use crate::budget::Budget;
+use crate::child::{Child, ChildExited, Exit, spawn};
+use crate::counters::{Counters, add};
+use crate::link::{HangUp, LinkSocket, Say};
+use crate::local::{CloseLocal, LocalSocket, Strike};
+use crate::messages::{ChannelEvent, ChannelNews, ChannelOrder, standing};
+use crate::net::{Net, Stream};
+use crate::quiet::Quiet;
+
+/// What the channels of a resource share and are given.
+pub(crate) struct Terms {
+    pub(crate) node: String,
+    pub(crate) settings: ResourceSettings,
+    pub(crate) net: Arc<dyn Net>,
+    pub(crate) epoch: Epoch,
+    pub(crate) data: Rc<Budget>,
+    pub(crate) meta: Rc<Budget>,
+    pub(crate) started: Instant,
+    pub(crate) dials: Arc<AtomicU64>,
+    /// Strangers at `inside` do not fill the log.
+    pub(crate) quiet: RefCell<Quiet>,
+}
+
+impl Terms {
+    pub(crate) fn budget(&self, channel_type: ChannelType) -> Rc<Budget> {
+        match channel_type {
+            ChannelType::Data => Rc::clone(&self.data),
+            ChannelType::Meta => Rc::clone(&self.meta),
+        }
+    }
+}
+
+/// What outlives a channel's generations.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    pub(crate) admission: Rc<RefCell<Admission>>,
+    pub(crate) restarts: Rc<RefCell<Restarts>>,
+    pub(crate) last_stop: Rc<RefCell<Option<String>>>,
+}
+
+pub(crate) struct ChannelActor {
+    machine: Channel,
+    slot: Slot,
+    generation: u64,
+    terms: Rc<Terms>,
+    memory: Memory,
+    resource: Recipient<ChannelEvent>,
+    log: Logger,
+    counters: Rc<Counters>,
+    bab: Option<Child<Bab>>,
+    local: Option<Child<LocalSocket>>,
+    /// A connection to bsr that no actor drives yet.
+    arrived: Option<Box<dyn Stream>>,
+    link: Option<Child<LinkSocket>>,
+    /// A link that is only still saying its last words.
+    parting: Option<Child<LinkSocket>>,
+    link_up_since: Option<Instant>,
+    peer: Option<Epoch>,
+    peer_window: u32,
+    /// What the other DRX says of its channel on this lane.
+    remote: Option<Standing>,
+    parts: u64,
+    dialling_drx: Option<SpawnHandle>,
+    dialling_bsr: Option<SpawnHandle>,
+    timer: Option<SpawnHandle>,
+    /// What was last complained about: said again only when it changes.
+    trouble: Option<String>,
+    since: Instant,
+    leaving: Option<Place>,
+    unflushed: u64,
+    addresses: Addresses,
+}
+
+#[derive(Default)]
+struct Addresses {
+    bsr: Option<String>,
+    local: Option<String>,
+    remote: Option<String>,
+}
+
+/// One of the channel's parts ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct PartExited {
+    part: Part,
+    exited: ChildExited,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Local,
+    Link,
+    Bab,
+}
+
+impl ChannelActor {
+    pub(crate) fn new(
+        machine: Channel,
+        slot: Slot,
+        generation: u64,
+        terms: Rc<Terms>,
+        memory: Memory,
+        resource: Recipient<ChannelEvent>,
+        log: Logger,
+    ) -> ChannelActor {
+        ChannelActor {
+            machine,
+            slot,
+            generation,
+            terms,
+            memory,
+            resource,
+            log,
+            counters: Rc::default(),
+            bab: None,
+            local: None,
+            arrived: None,
+            link: None,
+            parting: None,
+            link_up_since: None,
+            peer: None,
+            peer_window: 0,
+            remote: None,
+            parts: 0,
+            dialling_drx: None,
+            dialling_bsr: None,
+            timer: None,
+            trouble: None,
+            since: Instant::now(),
+            leaving: None,
+            unflushed: 0,
+            addresses: Addresses::default(),
+        }
+    }
+
+    /// One event in, all its actions done, then what follows by itself.
+    fn feed(&mut self, event: Event, why: &str, ctx: &mut Context<Self>) {
+        if matches!(event, Event::LinkLost) {
+            self.order_bab(BabOrder::Part);
+            self.link_down();
+        }
+        let from = self.machine.state();
+        let Some(actions) = self.machine.step(event) else {
+            if event.attempt().is_some() {
+                add(&self.counters.stale_frames, 1);
+            }
+            debug!(self.log, "nothing to do"; "event" => ?event, "state" => %from, "attempt" => self.machine.attempt());
+            return;
+        };
+        self.moved(from, why);
+        for action in actions {
+            self.act(action, ctx);
+        }
+        if self.machine.state() == State::Stopped && from != State::Stopped {
+            self.round_over(ctx);
+        }
+        if self.machine.passes() && self.leaving.is_none() {
+            self.feed(Event::Next, "", ctx);
+        } else if from != self.machine.state() {
+            self.tell_state();
+        }
+    }
+
+    /// Says where the channel stands now: in the log and to its supervisor.
+    fn moved(&mut self, from: State, why: &str) {
+        let to = self.machine.state();
+        if to == from {
+            return;
+        }
+        let cause = self.machine.cause().map(ToString::to_string).unwrap_or_default();
+        let ending = matches!(to, State::ClosePending | State::Stopping | State::Stopped);
+        let why = match (why, ending) {
+            ("", true) => cause,
+            ("", false) => next_why(to).to_owned(),
+            (why, true) if !cause.is_empty() && cause != why => format!("{cause}: {why}"),
+            (why, _) => why.to_owned(),
+        };
+        if to == State::Stopping {
+            *self.memory.last_stop.borrow_mut() = Some(why.clone());
+        }
+        info!(self.log, "transition"; "from" => %from, "to" => %to, "why" => why, "attempt" => self.machine.attempt());
+        self.since = Instant::now();
+        self.tell(ChannelNews::Moved { to });
+        if to == State::Established
+            && let (Some(channel_type), Some(round)) = (self.machine.channel_type(), self.machine.round())
+        {
+            self.tell(ChannelNews::Established { channel_type, round });
+        }
+    }
+
+    fn act(&mut self, action: Action, ctx: &mut Context<Self>) {
+        match action {
+            Action::OpenLink if self.slot.role == Role::Connector => self.dial_drx(ctx),
+            Action::OpenLink | Action::Redial => {} // an acceptor waits for the other DRX's dial
+            Action::DropLink => {
+                if let Some(link) = &self.link {
+                    link.addr().do_send(HangUp);
+                }
+            }
+            Action::ReadFirstPacket => self.read_first_packet(ctx),
+            Action::Offer => self.offer(),
+            Action::DialLocal(channel_type) => self.dial_bsr(channel_type, FIRST_RETRY, ctx),
+            Action::CancelDial => self.cancel_dial(ctx),
+            Action::SayEstablished => {
+                let credit = self.first_credit();
+                self.say(Frame::Established { attempt: self.machine.attempt(), credit });
+            }
+            Action::Relay => self.order_bab(BabOrder::Relay),
+            Action::StopReading => self.order_bab(BabOrder::StopReading),
+            Action::Discard => self.order_bab(BabOrder::Discard),
+            Action::Finish(finish, ending) => self.order_bab(BabOrder::Finish(finish, ending)),
+            Action::Abort(ending) => {
+                self.order_bab(BabOrder::Part);
+                self.say(Frame::Abort { attempt: self.machine.attempt(), ending });
+            }
+            Action::CloseLocal(close) => self.close_local(close, ctx),
+            Action::Tell(by) => self.tell(ChannelNews::Ended(by)),
+            Action::StartTimer => {
+                let time = self.terms.settings.link.close_pending_timeout;
+                let timer = ctx.run_later(time, move |channel, ctx| {
+                    channel.timer = None;
+                    channel.feed(Event::TimedOut, &format!("not done within {time:.1?}"), ctx);
+                });
+                self.timer = Some(timer);
+            }
+            Action::Restart => self.leave(Place::Bridging, ctx),
+            Action::Leave => self.leave(Place::Down, ctx),
+        }
+    }
+
+    fn order_bab(&self, order: BabOrder) {
+        if let Some(bab) = &self.bab {
+            bab.addr().do_send(order);
+        }
+    }
+
+    fn say(&self, frame: Frame) {
+        if let Some(link) = &self.link {
+            link.addr().do_send(Say(frame));
+        }
+    }
+
+    fn tell(&self, what: ChannelNews) {
+        self.resource.do_send(ChannelEvent { slot: self.slot, generation: self.generation, what });
+    }
+
+    fn tell_state(&self) {
+        let state = StateCode(self.standing().code());
+        self.say(Frame::State { state, channel: self.machine.channel_type() });
+    }
+
+    fn standing(&self) -> Standing {
+        standing(self.machine.state(), self.machine.link().is_suspended())
+    }
+
+    /// Nothing of a round outlives it.
+    fn round_over(&mut self, ctx: &mut Context<Self>) {
+        self.unflushed = self.counters.held.get();
+        self.order_bab(BabOrder::End);
+        self.local = None;
+        self.arrived = None;
+        self.addresses.bsr = None;
+        self.addresses.local = None;
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+    }
+
+    /// This generation is over, once the link has said its last words.
+    fn leave(&mut self, place: Place, ctx: &mut Context<Self>) {
+        self.leaving = Some(place);
+        if place == Place::Bridging || self.link.is_none() {
+            self.over(ctx);
+        }
+    }
+
+    fn over(&mut self, ctx: &mut Context<Self>) {
+        let Some(place) = self.leaving else { return };
+        let why = self.memory.last_stop.borrow().clone().unwrap_or_default();
+        let held_link = self.link_up_since.map(|since| since.elapsed());
+        self.tell(ChannelNews::Over { place, why, held_link, unflushed: self.unflushed });
+        ctx.stop();
+    }
+
+    /// Something in this channel is broken: it ends at once, and its parts with it.
+    fn fail(&mut self, what: String, ctx: &mut Context<Self>) {
+        error!(self.log, "failed"; "what" => &what, "state" => %self.machine.state(), "attempt" => self.machine.attempt());
+        if self.machine.state() == State::Established {
+            self.tell(ChannelNews::Ended(EndedBy::Failure));
+        }
+        self.tell(ChannelNews::Failed(what));
+        ctx.stop();
+    }
+
+    fn part_number(&mut self) -> u64 {
+        self.parts += 1;
+        self.parts
+    }
+
+    fn bab(&mut self, ctx: &mut Context<Self>) -> Addr<Bab> {
+        let generation = self.part_number();
+        let (channel, counters) = (ctx.address().recipient(), Rc::clone(&self.counters));
+        let budgets = (Rc::clone(&self.terms.data), Rc::clone(&self.terms.meta));
+        let bab = self.bab.get_or_insert_with(|| {
+            spawn(generation, on_exit(Part::Bab, ctx), |_| Bab::new(channel, counters, budgets))
+        });
+        bab.addr().clone()
+    }
+}
+
+/// How the end of a part comes back to its channel.
+fn on_exit(part: Part, ctx: &Context<ChannelActor>) -> impl FnOnce(ChildExited) + 'static {
+    let channel = ctx.address();
+    move |exited| channel.do_send(PartExited { part, exited })
+}
+
+/// What is said when a state that waits for nothing is left.
+fn next_why(to: State) -> &'static str {
+    match to {
+        State::Waiting => "bsr may connect now",
+        State::Connecting => "waits for the other DRX's bsr",
+        State::Established => "both bsr are connected",
+        State::Bridging => "the link is to be made again",
+        _ => "goes on",
+    }
+}
+
+impl Actor for ChannelActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        match self.machine.state() {
+            // The BAB's memory is committed as it is used, so there is nothing to wait for.
+            State::Allocating => self.feed(Event::Allocated, "the BAB is there", ctx),
+            _ => {
+                self.tell(ChannelNews::Moved { to: self.machine.state() });
+                self.act(Action::OpenLink, ctx);
+            }
+        }
+    }
+}
+
+impl Handler<ChannelOrder> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, order: ChannelOrder, ctx: &mut Context<Self>) {
+        match order {
+            ChannelOrder::PeerIs(epoch) => {
+                if self.peer.is_some_and(|peer| peer != epoch) && self.machine.link().id().is_some() {
+                    self.feed(Event::LinkLost, "the other DRX was restarted", ctx);
+                }
+            }
+            order => {
+                if let Some(event) = order.event() {
+                    self.feed(event, "", ctx);
+                }
+            }
+        }
+    }
+}
+
+impl Handler<BabEvent> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, event: BabEvent, ctx: &mut Context<Self>) {
+        if event.attempt != self.machine.attempt() {
+            return;
+        }
+        match event.what {
+            BabNews::Flushed => self.feed(Event::Flushed, "the BAB is empty", ctx),
+            BabNews::Delivered => self.feed(Event::Delivered, "everything is written to bsr", ctx),
+            BabNews::Violated(violation) => self.protocol_error(&violation.to_string(), ctx),
+        }
+    }
+}
+
+impl Handler<PartExited> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, PartExited { part, exited }: PartExited, ctx: &mut Context<Self>) {
+        let current = match part {
+            Part::Local => self.local.as_ref().map(Child::generation),
+            Part::Link => self.link.as_ref().map(Child::generation),
+            Part::Bab => self.bab.as_ref().map(Child::generation),
+        };
+        let (Exit::Panicked(what) | Exit::ConstructorPanicked(what)) = &exited.exit else { return };
+        if current == Some(exited.generation) {
+            let part = match part {
+                Part::Local => "the connection to bsr",
+                Part::Link => "the link",
+                Part::Bab => "the BAB",
+            };
+            self.fail(format!("{part} panicked: {what}"), ctx);
+        }
+    }
+}
+
+/// Panic in one of the channel's actors, for the demo and for tests.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StrikeAt(pub(crate) Victim);
+
+impl Handler<StrikeAt> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, StrikeAt(victim): StrikeAt, _: &mut Context<Self>) {
+        match victim {
+            Victim::Local(_) => self.local.iter().for_each(|local| local.addr().do_send(Strike)),
+            Victim::Link(_) => self.link.iter().for_each(|link| link.addr().do_send(Strike)),
+            Victim::Bab(_) => self.bab.iter().for_each(|bab| bab.addr().do_send(Strike)),
+            Victim::Channel(_) | Victim::Resource => panic!("struck: the {}", self.slot.role),
+        }
+    }
+}
+
+/// A bsr that refuses is dialled again after this, then twice it, up to [`LONGEST_RETRY`]
+/// (docs/channels.md 2).
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);

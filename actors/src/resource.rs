@@ -1,0 +1,532 @@
+//! The supervisor of one resource: its four channels, its sessions, and who is let in.
+//!
+//! It restarts what ends. Two counters keep the ordinary apart from the broken: a lost link is
+//! retried for ever; panics and broken invariants count, and too many of them within a window make the
+//! resource `failed` until an operator acts.
+
+mod report;
+
+pub(crate) use report::ReportAll;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, SpawnHandle};
+use drx_protocol::admission::Admission;
+use drx_protocol::channel::{Channel, EndedBy, Place};
+use drx_protocol::names::{Epoch, Role};
+use drx_protocol::restart::{Restarts, Verdict};
+use drx_protocol::rules::Rules;
+use drx_protocol::session::{Order, Sessions, Slot, open_lane};
+use drx_protocol::{Standing, State};
+use slog::{Logger, debug, error, info, o};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::api::{ResourceSettings, Verb, Victim};
+use crate::budget::Budget;
+use crate::channel::{ChannelActor, Memory, StrikeAt, Terms};
+use crate::child::{Child, ChildExited, Exit, spawn};
+use crate::inside::{AtInside, Inside};
+use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled};
+use crate::net::Net;
+use crate::outside::ListenTrouble;
+use crate::quiet::Quiet;
+
+/// What a supervisor is made of; crosses to its arbiter.
+pub(crate) struct Seed {
+    pub(crate) node: String,
+    pub(crate) settings: ResourceSettings,
+    pub(crate) net: Arc<dyn Net>,
+    pub(crate) epoch: Epoch,
+    /// The relay's dials are numbered in one row, so that a supervisor that is restarted goes on.
+    pub(crate) dials: Arc<AtomicU64>,
+    pub(crate) log: Logger,
+    pub(crate) up: bool,
+}
+
+pub(crate) struct Resource {
+    terms: Rc<Terms>,
+    log: Logger,
+    sessions: Sessions,
+    lanes: [Lane; 4],
+    inside: Option<Child<Inside>>,
+    insides: u64,
+    inside_trouble: Option<String>,
+    outside_trouble: Option<String>,
+    peer: Option<Epoch>,
+    up: bool,
+    restarting: bool,
+    failed: bool,
+    /// Who waits for the resource to be down, and to hear what was not flushed.
+    waiters: Vec<oneshot::Sender<u64>>,
+    unflushed: u64,
+}
+
+/// One of the four channels, across its generations.
+struct Lane {
+    slot: Slot,
+    memory: Memory,
+    log: Logger,
+    generation: u64,
+    child: Option<Child<ChannelActor>>,
+    state: State,
+    trouble: Option<String>,
+    restart: Option<SpawnHandle>,
+    since: Instant,
+}
+
+/// What an operator wants, as the relay passes it on.
+#[derive(Message)]
+#[rtype(result = "u64")]
+pub(crate) struct Want {
+    pub(crate) verb: Verb,
+    pub(crate) wait: bool,
+}
+
+/// Panic somewhere in this resource, for the demo and for tests.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StrikeIn(pub(crate) Victim);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ChannelExited {
+    slot: Slot,
+    exited: ChildExited,
+}
+
+impl Resource {
+    pub(crate) fn new(seed: Seed) -> Resource {
+        let log = seed.log.new(o!("resource" => seed.settings.name.clone()));
+        let terms = Rc::new(Terms {
+            node: seed.node,
+            data: Rc::new(Budget::new(seed.settings.bab_size)),
+            meta: Rc::new(Budget::new(META_BAB)),
+            net: seed.net,
+            epoch: seed.epoch,
+            started: Instant::now(),
+            dials: seed.dials,
+            quiet: RefCell::new(Quiet::new()),
+            settings: seed.settings,
+        });
+        let lanes = Slot::ALL.map(|slot| Lane {
+            slot,
+            memory: Memory {
+                admission: Rc::new(RefCell::new(Admission::new())),
+                restarts: Rc::new(RefCell::new(Restarts::new(terms.settings.restart))),
+                last_stop: Rc::default(),
+            },
+            log: log.new(o!("channel" => slot.role.to_string(), "lane" => u8::from(slot.lane))),
+            generation: 0,
+            child: None,
+            state: State::Stopped,
+            trouble: None,
+            restart: None,
+            since: Instant::now(),
+        });
+        Resource {
+            terms,
+            log,
+            sessions: Sessions::new(),
+            lanes,
+            inside: None,
+            insides: 0,
+            inside_trouble: None,
+            outside_trouble: None,
+            peer: None,
+            up: seed.up,
+            restarting: false,
+            failed: false,
+            waiters: Vec::new(),
+            unflushed: 0,
+        }
+    }
+
+    fn lane(&mut self, slot: Slot) -> &mut Lane {
+        &mut self.lanes[slot.index()]
+    }
+
+    fn start_all(&mut self, ctx: &mut Context<Self>) {
+        self.up = true;
+        self.failed = false;
+        for slot in Slot::ALL {
+            let idle = self.lane(slot).child.is_none() && self.lane(slot).restart.is_none();
+            if idle {
+                self.start(slot, State::Allocating, ctx);
+            }
+        }
+    }
+
+    /// A new generation of a channel, on the same memory.
+    fn start(&mut self, slot: Slot, from: State, ctx: &mut Context<Self>) {
+        let machine = match from {
+            State::Bridging => Channel::bridging(slot.role),
+            _ => Channel::new(slot.role),
+        };
+        let terms = Rc::clone(&self.terms);
+        let (supervisor, reports) = (ctx.address(), ctx.address().recipient());
+        let lane = self.lane(slot);
+        lane.generation += 1;
+        lane.state = machine.state();
+        lane.since = Instant::now();
+        lane.restart = None;
+        let (generation, memory, log) = (lane.generation, lane.memory.clone(), lane.log.clone());
+        lane.child = Some(spawn(
+            generation,
+            move |exited| supervisor.do_send(ChannelExited { slot, exited }),
+            move |_| ChannelActor::new(machine, slot, generation, terms, memory, reports, log),
+        ));
+        self.open_or_close_the_door(ctx);
+    }
+
+    fn start_later(&mut self, slot: Slot, from: State, delay: Duration, ctx: &mut Context<Self>) {
+        let restart = ctx.run_later(delay, move |resource, ctx| resource.start(slot, from, ctx));
+        self.lane(slot).restart = Some(restart);
+    }
+
+    /// Stops every channel, flushing; [`Resource::settled`] says when that is done.
+    fn stop_all(&mut self, ctx: &mut Context<Self>) {
+        self.up = false;
+        for lane in &mut self.lanes {
+            if let Some(restart) = lane.restart.take() {
+                ctx.cancel_future(restart);
+            }
+            if let Some(child) = &lane.child {
+                child.addr().do_send(ChannelOrder::Stop);
+            }
+        }
+        self.open_or_close_the_door(ctx);
+        self.settled(ctx);
+    }
+
+    fn settled(&mut self, ctx: &mut Context<Self>) {
+        if self.up || self.lanes.iter().any(|lane| lane.child.is_some()) {
+            return;
+        }
+        for waiter in self.waiters.drain(..) {
+            let _ = waiter.send(self.unflushed); // who waited may have gone away
+        }
+        self.unflushed = 0;
+        if std::mem::take(&mut self.restarting) {
+            self.start_all(ctx);
+        }
+    }
+
+    /// A generation is over: ended in order, or broken.
+    fn over(&mut self, slot: Slot) {
+        let orders = self.sessions.left(slot);
+        self.carry_out(orders);
+        let lane = self.lane(slot);
+        lane.child = None;
+        lane.state = State::Stopped;
+        lane.since = Instant::now();
+    }
+
+    fn ended(
+        &mut self,
+        slot: Slot,
+        place: Place,
+        why: &str,
+        held: Option<Duration>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.over(slot);
+        if place == Place::Down || !self.up {
+            return self.settled(ctx);
+        }
+        let now = self.terms.started.elapsed();
+        let mut restarts = self.lane(slot).memory.restarts.borrow_mut();
+        restarts.stable(held.unwrap_or_default());
+        // An acceptor waits for a dial, which costs nobody anything: it is back at once.
+        let delay = match slot.role {
+            Role::Acceptor => Duration::ZERO,
+            Role::Connector => restarts.lost(now, fastrand::f64()),
+        };
+        drop(restarts);
+        info!(self.lane(slot).log, "restarting"; "failed" => why, "delay" => format!("{delay:.1?}"));
+        self.start_later(slot, State::Bridging, delay, ctx);
+    }
+
+    fn broke(&mut self, slot: Slot, what: &str, ctx: &mut Context<Self>) {
+        let orders = self.sessions.ended(slot, EndedBy::Failure);
+        self.carry_out(orders);
+        self.over(slot);
+        if !self.up {
+            return self.settled(ctx);
+        }
+        *self.lane(slot).memory.last_stop.borrow_mut() = Some(what.to_owned());
+        let now = self.terms.started.elapsed();
+        let verdict = self.lane(slot).memory.restarts.borrow_mut().failed(now, fastrand::f64());
+        match verdict {
+            Verdict::After(delay) => {
+                error!(self.lane(slot).log, "restarting"; "failed" => what, "delay" => format!("{delay:.1?}"));
+                self.start_later(slot, State::Allocating, delay, ctx);
+            }
+            Verdict::GiveUp => {
+                error!(self.lane(slot).log, "failed too often, waiting for an operator"; "failed" => what);
+                self.failed = true;
+                self.stop_all(ctx);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            let (slot, order) = match order {
+                Order::End(slot, partner) => (slot, ChannelOrder::PartnerEnded(partner)),
+                Order::Release(slot) => (slot, ChannelOrder::Release),
+            };
+            self.order(slot, order);
+        }
+    }
+
+    fn order(&self, slot: Slot, order: ChannelOrder) {
+        if let Some(child) = &self.lanes[slot.index()].child {
+            child.addr().do_send(order);
+        }
+    }
+
+    /// bsr is let in only while an acceptor waits for it: there is no listening socket otherwise.
+    fn open_or_close_the_door(&mut self, ctx: &mut Context<Self>) {
+        let open = self.up && self.door().is_some();
+        if !open {
+            self.inside = None;
+            self.inside_trouble = None;
+        } else if self.inside.is_none() {
+            self.insides += 1;
+            let generation = self.insides;
+            let (at, net, log) = (self.terms.settings.inside, Arc::clone(&self.terms.net), self.log.clone());
+            let (supervisor, arrivals, owner) =
+                (ctx.address(), ctx.address().recipient(), ctx.address().recipient());
+            self.inside = Some(spawn(
+                generation,
+                move |exited| supervisor.do_send(InsideExited(exited)),
+                move |_| Inside::new(generation, at, net, log, arrivals, owner),
+            ));
+        }
+    }
+
+    fn door(&self) -> Option<Slot> {
+        let channels: Vec<_> = self.lanes.iter().map(|lane| (lane.slot, lane.state, false)).collect();
+        let lane = open_lane(&channels, Rules::ALL)?;
+        Some(Slot { role: Role::Acceptor, lane })
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct InsideExited(ChildExited);
+
+impl Actor for Resource {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if self.up {
+            self.start_all(ctx);
+        }
+    }
+}
+
+impl Handler<ChannelEvent> for Resource {
+    type Result = ();
+
+    fn handle(&mut self, event: ChannelEvent, ctx: &mut Context<Self>) {
+        let ChannelEvent { slot, generation, what } = event;
+        let lane = self.lane(slot);
+        if lane.child.as_ref().map(Child::generation) != Some(generation) {
+            return; // of an older generation
+        }
+        match what {
+            ChannelNews::Moved { to } => {
+                let from = std::mem::replace(&mut lane.state, to);
+                lane.since = Instant::now();
+                // Data leaves its session when it is flushed, meta when it is closed.
+                if matches!(to, State::Stopping | State::Stopped) {
+                    let left = to == State::Stopped || from == State::ClosePending;
+                    let orders = if left { self.sessions.left(slot) } else { Vec::new() };
+                    self.carry_out(orders);
+                }
+                self.open_or_close_the_door(ctx);
+            }
+            ChannelNews::Established { channel_type, round } => {
+                self.sessions.established(slot, channel_type, round);
+                if let Some((data, meta)) = self.sessions.newest() {
+                    debug!(self.log, "a whole session stands"; "data" => ?data, "meta" => ?meta);
+                }
+            }
+            ChannelNews::Ended(by) => {
+                let orders = self.sessions.ended(slot, by);
+                self.carry_out(orders);
+            }
+            ChannelNews::Peer(epoch) => {
+                if self.peer.replace(epoch) != Some(epoch) {
+                    for slot in Slot::ALL {
+                        self.order(slot, ChannelOrder::PeerIs(epoch));
+                    }
+                }
+            }
+            ChannelNews::Trouble(trouble) => lane.trouble = trouble,
+            ChannelNews::Over { place, why, held_link, unflushed } => {
+                self.unflushed += unflushed;
+                self.ended(slot, place, &why, held_link, ctx);
+            }
+            ChannelNews::Failed(what) => self.broke(slot, &what, ctx),
+        }
+    }
+}
+
+impl Handler<ChannelExited> for Resource {
+    type Result = ();
+
+    fn handle(&mut self, ChannelExited { slot, exited }: ChannelExited, ctx: &mut Context<Self>) {
+        let current = self.lane(slot).child.as_ref().map(Child::generation);
+        if current != Some(exited.generation) {
+            return; // it said so itself before
+        }
+        let what = format!("the {} {}", slot.role, exited.exit);
+        let lane = self.lane(slot);
+        error!(lane.log, "failed"; "what" => &what, "state" => %lane.state);
+        self.broke(slot, &what, ctx);
+    }
+}
+
+impl Handler<InsideExited> for Resource {
+    type Result = ();
+
+    fn handle(&mut self, InsideExited(exited): InsideExited, ctx: &mut Context<Self>) {
+        if self.inside.as_ref().map(Child::generation) != Some(exited.generation) {
+            return;
+        }
+        if let Exit::Panicked(what) | Exit::ConstructorPanicked(what) = &exited.exit {
+            error!(self.log, "the listener for bsr panicked"; "what" => what);
+        }
+        self.inside = None;
+        self.open_or_close_the_door(ctx);
+    }
+}
+
+impl Handler<AtInside> for Resource {
+    type Result = ();
+
+    fn handle(&mut self, arrival: AtInside, ctx: &mut Context<Self>) {
+        let current = self.inside.as_ref().map(Child::generation) == Some(arrival.generation);
+        let Some(slot) = self.door().filter(|_| current && self.up) else {
+            return arrival.stream.abort(); // refused, before any byte
+        };
+        let lane = self.lane(slot);
+        if let Some(child) = &lane.child {
+            child.addr().do_send(BsrConnected(arrival.stream));
+            // Taken from now on: the channel's own word for it is under way.
+            lane.state = State::Connected;
+        }
+        self.open_or_close_the_door(ctx);
+    }
+}
+
+impl Handler<ListenTrouble> for Resource {
+    type Result = ();
+
+    fn handle(&mut self, ListenTrouble { at, trouble }: ListenTrouble, _: &mut Context<Self>) {
+        let known = if at == self.terms.settings.inside {
+            &mut self.inside_trouble
+        } else {
+            &mut self.outside_trouble
+        };
+        if at == self.terms.settings.inside
+            && *known != trouble
+            && let Some(trouble) = &trouble
+        {
+            slog::warn!(self.log, "bsr cannot connect"; "trouble" => trouble);
+        }
+        *known = trouble;
+    }
+}
+
+impl Handler<DrxDialled> for Resource {
+    type Result = ();
+
+    fn handle(&mut self, dialled: DrxDialled, _: &mut Context<Self>) {
+        let slot = Slot { role: Role::Acceptor, lane: dialled.hello.lane };
+        match &self.lanes[slot.index()].child {
+            Some(child) => child.addr().do_send(dialled),
+            None => {
+                let sentence = match self.off_standing() {
+                    Some(Standing::Down) => "the resource is down here",
+                    Some(_) => "the resource has failed here and waits for an operator",
+                    None => "the channel is being restarted, dial again",
+                };
+                debug!(self.log, "refused a dial of the other DRX"; "from" => &dialled.from, "sentence" => sentence);
+                if let Ok(stream) = dialled.stream.attach() {
+                    crate::handshake::refuse(stream, drx_protocol::handshake::Refusal::Busy, sentence);
+                }
+            }
+        }
+    }
+}
+
+impl Handler<Want> for Resource {
+    type Result = ResponseFuture<u64>;
+
+    fn handle(&mut self, Want { verb, wait }: Want, ctx: &mut Context<Self>) -> ResponseFuture<u64> {
+        info!(self.log, "an operator's command"; "verb" => ?verb);
+        let (done, waiter) = oneshot::channel();
+        match verb {
+            Verb::Up => {
+                for lane in &self.lanes {
+                    lane.memory.restarts.borrow_mut().reset();
+                }
+                self.restarting = !self.up && self.lanes.iter().any(|lane| lane.child.is_some());
+                if !self.restarting {
+                    self.start_all(ctx);
+                }
+                let _ = done.send(0);
+            }
+            Verb::Down | Verb::Restart => {
+                self.restarting = verb == Verb::Restart;
+                if wait {
+                    self.waiters.push(done);
+                } else {
+                    let _ = done.send(0);
+                }
+                self.failed = false;
+                self.stop_all(ctx);
+            }
+        }
+        Box::pin(async move { waiter.await.unwrap_or(0) })
+    }
+}
+
+impl Handler<StrikeIn> for Resource {
+    type Result = ();
+
+    fn handle(&mut self, StrikeIn(victim): StrikeIn, _: &mut Context<Self>) {
+        match victim {
+            Victim::Resource => panic!("struck: the resource"),
+            Victim::Channel(slot) | Victim::Local(slot) | Victim::Link(slot) | Victim::Bab(slot) => {
+                if let Some(child) = &self.lanes[slot.index()].child {
+                    child.addr().do_send(StrikeAt(victim));
+                }
+            }
+        }
+    }
+}
+
+/// What is not flushed yet, for a shutdown that does not wait any longer.
+#[derive(Message)]
+#[rtype(result = "u64")]
+pub(crate) struct Held;
+
+impl Handler<Held> for Resource {
+    type Result = MessageResult<Held>;
+
+    fn handle(&mut self, _: Held, _: &mut Context<Self>) -> MessageResult<Held> {
+        MessageResult(self.terms.data.used() + self.terms.meta.used())
+    }
+}
+
+/// A session's meta channel has this much (docs/channels.md 1).
+const META_BAB: u64 = 4 * 1024 * 1024;
