@@ -1,0 +1,171 @@
+//! Two relays over a network in memory, and bsr played by hand.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use drx_actors::api::{LinkSettings, ResourceSettings, Settings, Snapshot};
+use drx_actors::net::{Congestion, Listener, MemoryNet, Net, SocketOptions, Stream};
+use drx_actors::relay::Relay;
+use drx_protocol::names::{ChannelType, Lane, Role};
+use drx_protocol::report::{ChannelReport, ResourceReport};
+use drx_protocol::restart::{Policy, Settings as RestartSettings};
+use drx_protocol::{Standing, State, first_packet};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub struct Site {
+    pub node: &'static str,
+    pub relay: Addr<Relay>,
+    pub net: Arc<MemoryNet>,
+    pub inside: SocketAddr,
+    pub bsr: SocketAddr,
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings {
+    let restart = RestartSettings { max: Duration::from_millis(200), max_failures: 1000, ..Default::default() };
+    ResourceSettings {
+        name: name.into(),
+        remote: format!("node{there}"),
+        bsr: address(&format!("10.77.{here}.2:{port}")),
+        inside: address(&format!("10.77.{here}.1:{}", port - 1)),
+        outside: address(&format!("10.77.9.{here}:7780")),
+        peer: address(&format!("10.77.9.{there}:7780")),
+        bab_size: 64 << 20,
+        link: LinkSettings {
+            close_pending_timeout: Duration::from_secs(60),
+            keepalive_interval: Duration::from_secs(1),
+            keepalive_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            window: 16 << 20,
+            congestion: Congestion::System,
+            checksum: true,
+        },
+        restart: Policy::new(restart).unwrap(),
+    }
+}
+
+pub fn site(net: &Arc<MemoryNet>, node: &'static str, resources: Vec<ResourceSettings>) -> Site {
+    let log = slog::Logger::root(TestDrain, slog::o!());
+    let (inside, bsr) = (resources[0].inside, resources[0].bsr);
+    let settings = Settings { node: node.into(), resources, arbiters: 0 };
+    let relay = Relay::new(settings, Arc::clone(net) as Arc<dyn Net>, log).with_faults().start();
+    Site { node, relay, net: Arc::clone(net), inside, bsr }
+}
+
+pub fn two_sites() -> (Site, Site) {
+    let net = Arc::new(MemoryNet::new());
+    let one = site(&net, "node1", vec![resource("r0", 1, 2, 7789)]);
+    let two = site(&net, "node2", vec![resource("r0", 2, 1, 7789)]);
+    (one, two)
+}
+
+/// Prints every line: shown when a test fails.
+struct TestDrain;
+
+impl slog::Drain for TestDrain {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &slog::Record<'_>, values: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        use slog::KV;
+        struct Text(String);
+        impl slog::Serializer for Text {
+            fn emit_arguments(&mut self, key: slog::Key, value: &std::fmt::Arguments<'_>) -> slog::Result {
+                self.0.push_str(&format!(" {key}={value}"));
+                Ok(())
+            }
+        }
+        let mut text = Text(String::new());
+        let _ = record.kv().serialize(record, &mut text);
+        let _ = values.serialize(record, &mut text);
+        println!("{} {}{}", record.level().as_short_str(), record.msg(), text.0);
+        Ok(())
+    }
+}
+
+impl Site {
+    pub async fn report(&self) -> ResourceReport {
+        self.relay.send(Snapshot).await.unwrap().resources.remove(0)
+    }
+
+    pub async fn channel(&self, role: Role, lane: Lane) -> ChannelReport {
+        let report = self.report().await;
+        report.channels.into_iter().find(|c| c.role == role && c.lane == lane).unwrap()
+    }
+
+    /// Waits until a channel stands there; the test's own clock bounds it.
+    pub async fn until(&self, role: Role, lane: Lane, state: State) -> ChannelReport {
+        let mut last = None;
+        for _ in 0..60_000 {
+            let channel = self.channel(role, lane).await;
+            if channel.standing == Standing::In(state) {
+                return channel;
+            }
+            last = Some(channel.standing);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{}: {role} {lane} never came to {state}, it is {last:?}", self.node);
+    }
+
+    /// Waits until the whole session stands, or does not.
+    pub async fn until_session(&self, whole: bool) {
+        for _ in 0..60_000 {
+            if self.report().await.session == whole {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{}: session never became {whole}", self.node);
+    }
+
+    /// bsr of this site opens a connection and says its first packet.
+    pub async fn open(&self, channel_type: ChannelType) -> Box<dyn Stream> {
+        for _ in 0..60_000 {
+            let dial = self.net.connect(self.inside, Some(self.bsr.ip()), &SocketOptions::local()).await;
+            if let Ok(mut stream) = dial {
+                stream.write_all(&first_packet::bytes(channel_type)).await.unwrap();
+                return stream;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{}: inside never let bsr in", self.node);
+    }
+
+    pub async fn listen(&self) -> Box<dyn Listener> {
+        self.net.listen(self.bsr, 8, &SocketOptions::local()).await.unwrap()
+    }
+}
+
+/// bsr takes a connection, whose first packet is read.
+pub async fn take(listener: &mut Box<dyn Listener>) -> (ChannelType, Box<dyn Stream>) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut packet = [0; 8];
+    stream.read_exact(&mut packet).await.unwrap();
+    (first_packet::parse(packet).unwrap(), stream)
+}
+
+/// A whole session, the BSR way: site one opens meta, site two data.
+pub struct Session {
+    pub data: [Box<dyn Stream>; 2],
+    pub meta: [Box<dyn Stream>; 2],
+    pub listeners: [Box<dyn Listener>; 2],
+}
+
+pub async fn establish(one: &Site, two: &Site) -> Session {
+    let mut listeners = [one.listen().await, two.listen().await];
+    let data_two = two.open(ChannelType::Data).await;
+    let (kind, data_one) = take(&mut listeners[0]).await;
+    assert_eq!(kind, ChannelType::Data);
+    let meta_one = one.open(ChannelType::Meta).await;
+    let (kind, meta_two) = take(&mut listeners[1]).await;
+    assert_eq!(kind, ChannelType::Meta);
+    one.until_session(true).await;
+    two.until_session(true).await;
+    Session { data: [data_one, data_two], meta: [meta_one, meta_two], listeners }
+}
