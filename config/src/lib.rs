@@ -1,1 +1,44 @@
-//! Placeholder
+//! The relay's configuration: `drx.toml`, read, layered, checked and resolved to typed values.
+//!
+//! [`load`] is pure: files, environment, command line and the question "is this address mine?" are
+//! all in [`Sources`]. It reports every error there is at once, each with its place.
+//!
+//! Later layers win: defaults, files in their order, `DRX_…` variables, command line. The `config`
+//! crate merges them; since its own errors know no line or column, every layer is read with spans and
+//! checked before it goes in, and each value carries its place through the merge as its origin.
+//!
+//! ```text
+//! document   a file's text: statements, values, spans, syntax errors
+//! schema     the keys there are; kinds: what their values may be
+//! layers     each source against the schema
+//! resolve    merged values to typed ones; checks: what no single value shows
+//! ```
+
+mod checks;
+mod document;
+mod error;
+mod kinds;
+mod layers;
+mod model;
+mod resolve;
+mod schema;
+mod sources;
+mod spots;
+mod syntax;
+mod units;
+
+pub use error::{Error, Errors, Place, SourceLine};
+pub use model::{
+    Bab, Checksum, Config, CongestionControl, Control, Level, Link, Log, META_BAB, Node, Resource, Restart,
+};
+pub use sources::{File, Sources, is_local, system_host_name};
+pub use units::{parse_size, parse_time, print_size, print_time};
+
+/// Reads, merges and checks all sources.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the sources and of the lines in them.
+pub fn load(sources: &Sources) -> Result<Config, Errors> {
+    let layers = layers::read(sources);
+    resolve::resolve(sources, layers)
+}

@@ -1,0 +1,150 @@
+//! Where each value came from, kept through the merge: a value's origin is the number of its spot.
+
+use config::{Value, ValueKind};
+
+use crate::error::{Error, Place, SourceLine};
+
+/// The number of a spot. None: a default.
+///
+/// Numbers rise with the layers, but not within a file: compare with [`Spots::later`].
+pub(crate) type SpotId = usize;
+
+/// One place with the key that stands there.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot {
+    pub(crate) place: Place,
+    pub(crate) key: String,
+    line: Option<SourceLine>,
+    /// Which source, counted from the weakest, and where in it: the order in which people read.
+    rank: (usize, usize),
+}
+
+impl Spot {
+    /// A spot that is no line of a file.
+    pub(crate) fn outside(place: Place, key: &str, source: usize) -> Spot {
+        Spot { place, key: key.to_owned(), line: None, rank: (source, 0) }
+    }
+
+    pub(crate) fn error(&self, wrong: impl Into<String>, right: impl Into<String>) -> Error {
+        Error {
+            place: self.place.clone(),
+            key: self.key.clone(),
+            wrong: wrong.into(),
+            right: right.into(),
+            line: self.line.clone(),
+        }
+    }
+}
+
+/// All spots, and the errors found at them.
+#[derive(Debug, Default)]
+pub(crate) struct Spots {
+    spots: Vec<Spot>,
+    errors: Vec<((usize, usize), Error)>,
+}
+
+impl Spots {
+    pub(crate) fn add(&mut self, spot: Spot) -> SpotId {
+        self.spots.push(spot);
+        self.spots.len() - 1
+    }
+
+    /// Puts a value at a spot.
+    pub(crate) fn value(&mut self, spot: Spot, kind: ValueKind) -> Value {
+        Value::new(Some(&self.add(spot).to_string()), kind)
+    }
+
+    /// Where a merged value came from.
+    pub(crate) fn of(value: &Value) -> Option<SpotId> {
+        value.origin()?.parse().ok()
+    }
+
+    /// Of two spots the one that a reader meets later; a default comes before everything.
+    pub(crate) fn later(&self, a: Option<SpotId>, b: Option<SpotId>) -> Option<SpotId> {
+        std::cmp::max_by_key(a, b, |id| id.map(|id| self.spots[id].rank))
+    }
+
+    /// How an error names another spot.
+    pub(crate) fn name(&self, id: Option<SpotId>) -> String {
+        match id.map(|id| &self.spots[id].place) {
+            Some(place @ Place::File { .. }) => format!("at {place}"),
+            Some(place @ (Place::Environment(_) | Place::CommandLine(_))) => format!("from {place}"),
+            Some(Place::Default) | None => "by default".to_owned(),
+        }
+    }
+
+    /// Records an error at a spot of the table.
+    pub(crate) fn wrong(&mut self, id: Option<SpotId>, wrong: impl Into<String>, right: impl Into<String>) {
+        let spot = match id {
+            Some(id) => self.spots[id].clone(),
+            None => Spot::outside(Place::Default, "", 0),
+        };
+        self.report(&spot, wrong, right);
+    }
+
+    /// Records an error at a spot that no value stands at.
+    pub(crate) fn report(&mut self, spot: &Spot, wrong: impl Into<String>, right: impl Into<String>) {
+        let error = spot.error(wrong, right);
+        // A section's values are checked once for itself and once in every resource that inherits them.
+        if !self.errors.iter().any(|(_, known)| *known == error) {
+            self.errors.push((spot.rank, error));
+        }
+    }
+
+    /// All errors in reading order.
+    pub(crate) fn into_errors(mut self) -> Vec<Error> {
+        self.errors.sort_by_key(|(rank, _)| *rank);
+        self.errors.into_iter().map(|(_, error)| error).collect()
+    }
+}
+
+/// A file's text, able to say where an offset is.
+#[derive(Debug)]
+pub(crate) struct Text {
+    /// The file's name as it was given.
+    pub(crate) name: String,
+    pub(crate) text: String,
+    /// Which source this is, counted from the weakest.
+    pub(crate) source: usize,
+    line_starts: Vec<usize>,
+}
+
+impl Text {
+    pub(crate) fn new(name: String, text: String, source: usize) -> Text {
+        let newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        let line_starts = std::iter::once(0).chain(newlines).collect();
+        Text { name, text, source, line_starts }
+    }
+
+    /// The spot at a byte offset; one past the end or inside of a character is moved down to one.
+    pub(crate) fn spot(&self, offset: usize, key: impl Into<String>) -> Spot {
+        let offset = (0..=offset).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0);
+        let line = self.line_starts.partition_point(|start| *start <= offset) - 1;
+        let start = self.line_starts[line];
+        let end = self.line_starts.get(line + 1).map_or(self.text.len(), |next| next - 1);
+        let content = self.text[start..end].trim_end_matches('\r');
+        let column = self.text[start..offset].chars().count();
+        Spot {
+            place: Place::File { name: self.name.clone(), line: line + 1, column: column + 1 },
+            key: key.into(),
+            line: Some(excerpt(content, column)),
+            rank: (self.source, offset),
+        }
+    }
+
+    /// The end of the line that holds an offset, without its line break.
+    pub(crate) fn line_end(&self, offset: usize) -> usize {
+        self.text[offset..].find('\n').map_or(self.text.len(), |length| offset + length)
+    }
+}
+
+/// A line for people: without control characters, and not longer than they would read.
+fn excerpt(line: &str, column: usize) -> SourceLine {
+    let skipped = if column > MAX_LINE { column - MAX_LINE / 2 } else { 0 };
+    let shown = line.chars().skip(skipped).take(MAX_LINE + 1);
+    let text = shown.map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c });
+    SourceLine { text: text.collect(), mark: column - skipped }
+}
+
+/// Characters of a line that an error shows.
+const MAX_LINE: usize = 160;
