@@ -1,2 +1,7 @@
 //! `drxd`, the relay daemon.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    drx::cli::run(std::env::args_os())
+}

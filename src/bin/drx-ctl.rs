@@ -1,2 +1,7 @@
 //! `drx-ctl`, which talks to a running daemon.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    drx::ctl::run(std::env::args_os())
+}

@@ -1,0 +1,173 @@
+//! The control socket: one JSON request a line, one JSON response a line (docs/control.md).
+//!
+//! What comes in is an operator's, or garbage: it is bounded in size, time and number, and only a
+//! request that was understood reaches the relay.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+mod answer;
+mod line;
+mod server;
+mod socket;
+
+pub use server::{Identity, Limits, Server};
+pub use socket::{ClaimError, ControlSocket};
+
+/// What can be asked. An unknown field is an error: an option that is not understood is not ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The state of the relay: answered with a [`RelayReport`](drx_protocol::report::RelayReport), its
+    /// resources by name, then by remote node.
+    Report {
+        /// Only this resource or connection; `all` by default.
+        #[serde(default = "all")]
+        name: String,
+    },
+    /// Start, or clear `failed`: answered with [`Accepted`].
+    Up(Target),
+    /// Flush, then stop: answered with [`Accepted`].
+    Down(Target),
+    /// Down, then up: answered with [`Accepted`].
+    Restart(Target),
+    /// Answered with [`Version`]; the relay is not asked.
+    Version {},
+    /// Stop the daemon as SIGTERM does: answered with [`Accepted`], at once.
+    Shutdown {},
+}
+
+/// What an operator's command is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// A resource's or connection's name, matched whole; `all` by default.
+    #[serde(default = "all")]
+    pub name: String,
+    /// Answer when it is done, not at once.
+    #[serde(default)]
+    pub wait: bool,
+}
+
+/// The response to a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// `up`, `down`, `restart` or `shutdown`.
+    pub command: String,
+    /// The name that it was for, or `all`.
+    pub name: String,
+    /// Whether it is done; else it has begun.
+    pub finished: bool,
+}
+
+/// The response to [`Request::Version`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The daemon's version.
+    pub version: String,
+    /// The node's name.
+    pub node: String,
+}
+
+/// What comes back for a request, whatever it was.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// It was done: what each [`Request`] says.
+    Result(Box<RawValue>),
+    /// It was not.
+    Error(Problem),
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct Problem {
+    /// For programs.
+    pub kind: Kind,
+    /// For people: a sentence without capital and full stop.
+    pub reason: String,
+}
+
+/// The kinds of [`Problem`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The request is not one of ours, or came too slowly.
+    BadRequest,
+    /// No such resource or connection.
+    UnknownName,
+    /// The relay is shutting down.
+    ShuttingDown,
+    /// Too many clients.
+    Busy,
+    /// The relay did not answer in time.
+    NoAnswer,
+    /// The relay has ended, or a fault of ours.
+    Failed,
+    /// One that a newer daemon knows.
+    #[serde(other)]
+    Other,
+}
+
+/// The name that stands for every resource.
+pub const ALL: &str = "all";
+
+/// How long `drx-ctl` waits for an answer. The daemon waits less for the relay ([`Limits::answer`]), so
+/// that there is an answer: that the relay has none.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+fn all() -> String {
+    ALL.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn requests_look_as_documented() {
+        let target = |wait| Target { name: "r0".to_owned(), wait };
+        let cases = [
+            (Request::Report { name: all() }, r#"{"command":"report","name":"all"}"#),
+            (Request::Up(target(false)), r#"{"command":"up","name":"r0","wait":false}"#),
+            (Request::Down(target(true)), r#"{"command":"down","name":"r0","wait":true}"#),
+            (Request::Restart(target(true)), r#"{"command":"restart","name":"r0","wait":true}"#),
+            (Request::Version {}, r#"{"command":"version"}"#),
+            (Request::Shutdown {}, r#"{"command":"shutdown"}"#),
+        ];
+        for (request, text) in cases {
+            assert_eq!(serde_json::to_string(&request).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
+        }
+        let short = |text| serde_json::from_str::<Request>(text).unwrap();
+        assert_eq!(short(r#"{"command":"report"}"#), Request::Report { name: all() });
+        assert_eq!(short(r#"{"command":"up"}"#), Request::Up(Target { name: all(), wait: false }));
+    }
+
+    #[test]
+    fn nothing_in_a_request_is_ignored() {
+        for text in [
+            r#"{"command":"down","name":"r0","force":true}"#,
+            r#"{"command":"report","name":"r0","verbose":true}"#,
+            r#"{"command":"shutdown","name":"r0"}"#,
+            r#"{"command":"version","x":1}"#,
+            r#"{"command":"watch"}"#,
+            r#"{"command":"up","name":null}"#,
+            r#"{"command":"up","name":7}"#,
+            r#"{"command":"up","wait":"yes"}"#,
+            r#"{"command":"up","command":"down"}"#,
+            r#"{"command":"up"} {"command":"down"}"#,
+            r#"{"name":"r0"}"#,
+            r#"["up"]"#,
+            "null",
+            "",
+        ] {
+            assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `drx-ctl`'s command line.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+
+/// Talks to a running drxd.
+#[derive(Clone, Debug, PartialEq, Eq, Parser)]
+#[command(name = "drx-ctl", version, after_help = AFTER_HELP)]
+pub(super) struct Cli {
+    /// The daemon's control socket [default: $DRX_CONTROL__SOCKET, else /run/drx/drx.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Print more: addresses, lanes, since when, attempts, why a channel last stopped
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub(super) enum Command {
+    /// The table of connections
+    #[command(visible_alias = "co")]
+    Connections {
+        /// A resource or connection, or all
+        name: Option<String>,
+    },
+    /// What is the matter with each resource, and its figures
+    Status {
+        /// A resource or connection, or all
+        name: Option<String>,
+    },
+    /// Start, or start again what has failed
+    Up(TargetArgs),
+    /// Flush, then stop
+    Down(TargetArgs),
+    /// Flush and stop, then start
+    Restart(TargetArgs),
+    /// The versions of this program and of the daemon
+    Version,
+    /// Flush, then end the daemon
+    Shutdown,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(super) struct TargetArgs {
+    /// A resource or connection, or all [default: all]
+    pub(super) name: Option<String>,
+    /// Return when it is done: a flush may take its time
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+impl Cli {
+    /// Where the daemon is expected.
+    pub(super) fn socket(&self) -> PathBuf {
+        choose(self.socket.clone(), std::env::var_os(VARIABLE).as_deref())
+    }
+}
+
+/// A command line that cannot be carried out, or asks for help.
+#[derive(Debug)]
+pub(super) enum Usage {
+    /// What the parser says.
+    Parser(clap::Error),
+    /// A command that is planned.
+    NotYet(String),
+}
+
+impl Usage {
+    /// Prints it. The exit status: 2, or 0 for help.
+    pub(super) fn report(&self) -> ExitCode {
+        match self {
+            Usage::Parser(error) => {
+                // There is nobody left to tell if this fails.
+                let _ = error.print();
+                if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+            }
+            Usage::NotYet(command) => {
+                eprintln!("drx-ctl: {command} is not available yet");
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+/// Reads the command line, the program's name first.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {
+    Cli::try_parse_from(arguments).map_err(|error| {
+        let later = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+            (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => {
+                LATER.iter().find(|later| *later == word)
+            }
+            _ => None,
+        };
+        later.map_or(Usage::Parser(error), |later| Usage::NotYet((*later).to_owned()))
+    })
+}
+
+fn choose(option: Option<PathBuf>, variable: Option<&OsStr>) -> PathBuf {
+    let variable = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
+    option.or(variable).unwrap_or_else(|| PathBuf::from(SOCKET))
+}
+
+const VARIABLE: &str = "DRX_CONTROL__SOCKET";
+/// The configuration's default for `control.socket`.
+const SOCKET: &str = "/run/drx/drx.sock";
+
+const AFTER_HELP: &str = "\
+NAME is a resource (r0) or a connection (r0-node2-node1). Options may stand before or after the command.
+Exit status: 0 done; 1 the daemon said no or did not answer within 5 s; 2 usage; 3 no daemon there.";
+
+/// Commands that come with later features.
+const LATER: [&str; 14] = [
+    "watch",
+    "events",
+    "memusage",
+    "mem",
+    "statistics",
+    "st",
+    "reset",
+    "set",
+    "adjust",
+    "log",
+    "show",
+    "dump",
+    "memory",
+    "reload",
+];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, Usage> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn refused(line: &str) -> String {
+        match parsed(line).unwrap_err() {
+            Usage::Parser(error) => {
+                assert!(error.use_stderr(), "{line}");
+                error.to_string()
+            }
+            Usage::NotYet(command) => format!("not yet: {command}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_command() {
+        let cli = |json, verbose, socket: Option<&str>, command| Cli {
+            socket: socket.map(PathBuf::from),
+            json,
+            verbose,
+            command,
+        };
+        let r0 = || Some("r0".to_owned());
+        let up = || Command::Up(TargetArgs { name: r0(), wait: true });
+        for line in [
+            "drx-ctl --socket /s --json -v up --wait r0",
+            "drx-ctl up r0 --wait -v --json --socket /s",
+            "drx-ctl -v up --socket=/s r0 --json --wait",
+        ] {
+            assert_eq!(parsed(line).unwrap(), cli(true, true, Some("/s"), up()), "{line}");
+        }
+        let plain = |command| cli(false, false, None, command);
+        let none = || TargetArgs { name: None, wait: false };
+        let cases = [
+            ("connections", Command::Connections { name: None }),
+            ("connections all", Command::Connections { name: Some("all".to_owned()) }),
+            ("co r0", Command::Connections { name: r0() }),
+            ("status", Command::Status { name: None }),
+            ("status r0", Command::Status { name: r0() }),
+            ("up", Command::Up(none())),
+            ("down", Command::Down(none())),
+            ("restart", Command::Restart(none())),
+            ("version", Command::Version),
+            ("shutdown", Command::Shutdown),
+        ];
+        for (line, command) in cases {
+            assert_eq!(parsed(&format!("drx-ctl {line}")).unwrap(), plain(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_is_usage() {
+        for line in
+            ["", "frobnicate", "up r0 r1", "status --wait", "shutdown r0", "co -x", "--socket", "UP r0"]
+        {
+            let said = refused(&format!("drx-ctl {line}"));
+            assert!(said.contains("Usage: drx-ctl"), "{line}: {said}");
+        }
+        assert!(refused("drx-ctl conections").contains("connections"), "a near word is offered");
+    }
+
+    #[test]
+    fn what_comes_later_says_so() {
+        for later in LATER {
+            assert_eq!(refused(&format!("drx-ctl {later} r0")), format!("not yet: {later}"));
+        }
+    }
+
+    #[test]
+    fn the_option_wins_over_the_environment_over_the_default() {
+        let option = || Some(PathBuf::from("/option"));
+        let variable = Some(OsStr::new("/variable"));
+        assert_eq!(choose(option(), variable), PathBuf::from("/option"));
+        assert_eq!(choose(None, variable), PathBuf::from("/variable"));
+        assert_eq!(choose(None, Some(OsStr::new(""))), PathBuf::from(SOCKET));
+        assert_eq!(choose(None, None), PathBuf::from(SOCKET));
+    }
+
+    #[test]
+    fn the_default_socket_is_the_daemons() {
+        let config = drx_config::load(&drx_config::Sources::new("node1")).unwrap();
+        assert_eq!(config.control.socket, PathBuf::from(SOCKET));
+    }
+}

@@ -1,0 +1,181 @@
+//! From the configuration's words to the relay's.
+
+use std::num::NonZero;
+
+use drx_actors::api::{LinkSettings, ResourceSettings, Settings};
+use drx_actors::net::Congestion;
+use drx_config::{Bab, Checksum, Config, CongestionControl, Link, Resource, Restart};
+use drx_protocol::restart::{self, Policy, PolicyError};
+
+/// What the relay is to carry.
+///
+/// # Errors
+/// A resource's `[restart]` that the relay's own check refuses.
+pub fn settings(config: &Config) -> Result<Settings, SettingsError> {
+    let resources: Result<Vec<_>, _> = config.resources.iter().map(resource).collect();
+    Ok(Settings {
+        node: config.node.name.clone(),
+        resources: resources?,
+        // One for each core, as far as the system tells.
+        arbiters: std::thread::available_parallelism().map_or(1, NonZero::get),
+    })
+}
+
+/// A resource that the relay cannot be given.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("resource {resource:?}: restart.{error}")]
+pub struct SettingsError {
+    resource: String,
+    error: PolicyError,
+}
+
+// Each structure is taken apart whole: a key that is added to the configuration and forgotten here
+// does not compile.
+
+fn resource(resource: &Resource) -> Result<ResourceSettings, SettingsError> {
+    let Resource { name, remote, bsr, inside, outside, peer, bab, link, restart } = resource.clone();
+    let Bab { size: bab_size } = bab;
+    let policy = policy(&restart).map_err(|error| SettingsError { resource: name.clone(), error })?;
+    let link = self::link(link);
+    Ok(ResourceSettings { name, remote, bsr, inside, outside, peer, bab_size, link, restart: policy })
+}
+
+fn link(link: Link) -> LinkSettings {
+    let Link {
+        // Nothing is resumed yet, and the configuration takes no other value than zero.
+        resume_timeout: _,
+        close_pending_timeout,
+        keepalive_interval,
+        keepalive_timeout,
+        connect_timeout,
+        window,
+        congestion_control,
+        checksum,
+    } = link;
+    LinkSettings {
+        close_pending_timeout,
+        keepalive_interval,
+        keepalive_timeout,
+        connect_timeout,
+        window,
+        congestion: match congestion_control {
+            CongestionControl::Auto => Congestion::Auto,
+            CongestionControl::System => Congestion::System,
+            CongestionControl::Named(name) => Congestion::Named(name),
+        },
+        checksum: match checksum {
+            // On without TLS, which would do it too.
+            Checksum::Auto | Checksum::On => true,
+            Checksum::Off => false,
+        },
+    }
+}
+
+fn policy(restart: &Restart) -> Result<Policy, PolicyError> {
+    let Restart { initial, max, factor, jitter, stable_after, max_failures, window } = *restart;
+    Policy::new(restart::Settings { initial, max, factor, jitter, stable_after, max_failures, window })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use drx_config::Sources;
+
+    use super::*;
+
+    fn config(more: &str) -> Config {
+        let text = format!(
+            r#"
+            [[resource]]
+            name = "r0"
+            remote = "node2"
+            bsr = "10.77.1.2:7789"
+            inside = "10.77.1.1:7788"
+            outside = "10.77.9.1:7780"
+            peer = "10.77.9.2:7780"
+            {more}
+            "#
+        );
+        drx_config::load(&Sources::new("node1").text("drx.toml", text)).unwrap()
+    }
+
+    #[test]
+    fn every_value_arrives_at_its_place() {
+        let settings = settings(&config(
+            r#"
+            [resource.bab]
+            size = "32MiB"
+            [resource.link]
+            close_pending_timeout = "7s"
+            keepalive_interval = "2s"
+            keepalive_timeout = "9s"
+            connect_timeout = "3s"
+            window = "1MiB"
+            congestion_control = "cubic"
+            checksum = "off"
+            [resource.restart]
+            initial = "200ms"
+            max = "11s"
+            factor = 3.0
+            jitter = 0.5
+            stable_after = "31s"
+            max_failures = 6
+            window = "61s"
+            "#,
+        ))
+        .unwrap();
+        let seconds = Duration::from_secs;
+        let restart = restart::Settings {
+            initial: Duration::from_millis(200),
+            max: seconds(11),
+            factor: 3.0,
+            jitter: 0.5,
+            stable_after: seconds(31),
+            max_failures: 6,
+            window: seconds(61),
+        };
+        assert_eq!(settings.node, "node1");
+        assert!(settings.arbiters >= 1);
+        assert_eq!(
+            settings.resources,
+            [ResourceSettings {
+                name: "r0".to_owned(),
+                remote: "node2".to_owned(),
+                bsr: "10.77.1.2:7789".parse().unwrap(),
+                inside: "10.77.1.1:7788".parse().unwrap(),
+                outside: "10.77.9.1:7780".parse().unwrap(),
+                peer: "10.77.9.2:7780".parse().unwrap(),
+                bab_size: 32 << 20,
+                link: LinkSettings {
+                    close_pending_timeout: seconds(7),
+                    keepalive_interval: seconds(2),
+                    keepalive_timeout: seconds(9),
+                    connect_timeout: seconds(3),
+                    window: 1 << 20,
+                    congestion: Congestion::Named("cubic".to_owned()),
+                    checksum: false,
+                },
+                restart: Policy::new(restart).unwrap(),
+            }]
+        );
+    }
+
+    #[test]
+    fn the_defaults_of_both_sides_agree() {
+        let settings = settings(&config("")).unwrap();
+        assert_eq!(settings.resources[0].restart, Policy::default());
+        assert!(settings.resources[0].link.checksum, "without TLS the frames are checked");
+        assert_eq!(settings.resources[0].link.congestion, Congestion::Auto);
+    }
+
+    #[test]
+    fn what_the_policy_refuses_is_an_error_with_its_place() {
+        let mut config = config("");
+        config.resources[0].restart.initial = Duration::from_secs(60);
+        let error = settings(&config).unwrap_err().to_string();
+        assert!(error.starts_with("resource \"r0\": restart.initial"), "{error}");
+    }
+}
