@@ -2,10 +2,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, MailboxError, Recipient};
 use drx_actors::api::{Operate, Settings, Shutdown, Snapshot, Unflushed};
+use drx_actors::net::TcpNet;
+use drx_actors::relay::Relay;
 use drx_config::Config;
 use slog::{Logger, info, o, warn};
 use tokio::sync::mpsc;
@@ -45,13 +48,9 @@ impl RelayHandle {
     }
 }
 
-/// THE PLACE WHERE THE REAL RELAY IS STARTED. Called within the actix system, on its first arbiter.
-///
-/// # Errors
-/// What keeps it from starting at all. An address that it cannot listen on does not: that is a
-/// resource's trouble, which passes.
-pub fn start(_settings: Settings, _log: &Logger) -> Result<RelayHandle, String> {
-    Err("relay not built in yet".to_owned())
+/// Starts the relay, over the kernel's network. Called within the actix system, on its first arbiter.
+fn start(settings: Settings, log: &Logger) -> RelayHandle {
+    RelayHandle::of(Relay::new(settings, Arc::new(TcpNet), log.clone()).start())
 }
 
 /// What somebody wants of the daemon.
@@ -88,7 +87,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         let (wish, wishes) = mpsc::channel(WISHES);
         signals::forward(wish.clone()).map_err(|error| Failure::start(Signals(error)))?;
         let identity = Identity { version: VERSION.to_owned(), node: settings.node.clone() };
-        let relay = start(settings, &log).map_err(Failure::Start)?;
+        let relay = start(settings, &log);
         let limits = Limits::default();
         let server = Server { identity, limits, relay: relay.clone(), wishes: wish, log: log.clone() };
         serve(&socket, server, relay, wishes, &log).await

@@ -13,7 +13,7 @@ use drx_protocol::names::Epoch;
 use drx_protocol::report::RelayReport;
 use drx_protocol::restart::{Restarts, Verdict};
 use futures_util::future::join_all;
-use slog::{Logger, error, info, o};
+use slog::{Logger, error, info};
 use tokio::time::{Instant, timeout};
 
 use crate::api::{Operate, Panic, Refusal, ResourceSettings, Settings, Shutdown, Snapshot, Unflushed, Verb};
@@ -69,9 +69,8 @@ struct OutsideExited {
 
 impl Relay {
     /// A relay that works as soon as it is started. With no arbiters in `settings` everything runs on
-    /// the arbiter that it is started on, as a simulation needs it.
+    /// the arbiter that it is started on, as a simulation needs it. `log` says which node this is.
     pub fn new(settings: Settings, net: Arc<dyn Net>, log: Logger) -> Relay {
-        let log = log.new(o!("node" => settings.node.clone()));
         Relay {
             settings,
             net,
