@@ -1,0 +1,51 @@
+//! The channel's transition matrix and its diagram, generated from the code: the real [`Channel`] is
+//! walked through every state with every event. A transition that changes is a visible difference in
+//! `docs/`.
+//!
+//! [`Channel`]: drx_protocol::channel::Channel
+#![allow(clippy::unwrap_used)]
+
+mod always;
+mod arrows;
+mod kept;
+mod render;
+mod situations;
+mod walk;
+mod words;
+
+use std::collections::BTreeSet;
+
+use walk::Walk;
+use words::ROWS;
+
+#[test]
+fn the_matrix_in_the_docs_is_the_one_of_the_code() {
+    let text: Vec<String> = Walk::both().iter().map(render::matrix).collect();
+    kept::part("channels.md", "matrix", &text.join("\n"));
+}
+
+#[test]
+fn the_diagram_in_the_docs_is_the_one_of_the_code() {
+    kept::part("channels.md", "diagram", &render::mermaid(Walk::both()));
+    kept::file("generated/channel.dot", &render::dot(Walk::both()));
+}
+
+#[test]
+fn the_transitions_in_the_docs_are_those_of_the_code() {
+    let text: String = Walk::both().iter().map(render::transitions).collect();
+    kept::file("generated/transitions.txt", &text);
+}
+
+#[test]
+fn the_situations_in_the_docs_are_those_of_the_code() {
+    kept::part("channels.md", "situations", &situations::table());
+}
+
+/// A row that was never fed would look like an event that never says anything.
+#[test]
+fn every_event_was_fed() {
+    for walk in Walk::both() {
+        let fed: BTreeSet<_> = walk.cells.keys().map(|(_, row)| *row).collect();
+        assert_eq!(fed, BTreeSet::from(ROWS), "{}", walk.role);
+    }
+}
