@@ -33,7 +33,7 @@ fn close_pending_waits_for_the_acknowledgement_of_everything() {
     data.hears(Event::LocalGone).stays();
     data.hears(Event::Delivered).stays();
     data.hears(fin(1, BsrClosed)).stays();
-    data.hears(Event::Flushed).goes([ClosePending, Stopping, Stopped, Waiting]);
+    data.hears(Event::Flushed).goes([Stopping, Stopped, Waiting]);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn close_pending_the_other_side_gives_up() {
 #[test]
 fn close_pending_bsr_leaves_while_the_rest_is_written_to_it() {
     let mut data = delivering(Role::Acceptor);
-    data.hears(Event::LocalClosed).goes([ClosePending, Stopping]);
+    data.hears(Event::LocalClosed).goes([Stopping]);
     // It is closed once as it leaves, once more on the way on: closing twice is closing.
     let cut = Finish(Cut, ended(BsrClosed));
     data.does([Discard, CloseLocal(Gently), CloseLocal(Gently), cut]);
@@ -107,14 +107,14 @@ fn stopping_waits_for_both_goodbyes() {
     let mut data = flushing(Role::Acceptor);
     data.hears(Event::LocalGone).hears(Event::Flushed).stands(Stopping);
     data.hears(Event::Delivered).stays();
-    data.hears(fin(1, Partner)).goes([Stopping, Stopped, Waiting]);
+    data.hears(fin(1, Partner)).goes([Stopped, Waiting]);
 }
 
 #[test]
 fn stopping_the_time_is_over() {
     let mut data = flushing(Role::Connector);
     data.hears(Event::LocalGone).hears(Event::Flushed).stands(Stopping);
-    data.hears(Event::TimedOut).goes([Stopping, Stopped, Connecting]).does([Abort(ended(FlushTimeout))]);
+    data.hears(Event::TimedOut).goes([Stopped, Connecting]).does([Abort(ended(FlushTimeout))]);
 
     // bsr's own end does not come: it is closed at once.
     let mut data = Story::established(Role::Acceptor, Data);
@@ -128,7 +128,7 @@ fn stopping_the_link_is_lost() {
     for lost in [Event::LinkLost, Event::LinkBroken] {
         let mut data = flushing(Role::Acceptor);
         data.hears(Event::LocalGone).hears(Event::Flushed).stands(Stopping);
-        data.hears(lost).goes([Stopping, Stopped, Bridging]).does([Restart]);
+        data.hears(lost).goes([Stopped, Bridging]).does([Restart]);
         data.because("the local bsr disconnected");
     }
 }
@@ -140,7 +140,7 @@ fn held_meta_waits_for_its_release_whatever_else_is_over() {
     meta.hears(Event::LocalClosed).stays().does([Discard, CloseLocal(Gently)]);
     meta.hears(Event::LocalGone).stays();
     meta.hears(Event::LinkLost).stays();
-    meta.hears(Event::Released).goes([Stopping, Stopped, Bridging]).does([StartTimer, Discard, Restart]);
+    meta.hears(Event::Released).goes([Stopped, Bridging]).does([StartTimer, Restart]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn data_the_local_bsr_disconnects() {
         data.hears(Event::LocalGone).stays();
         // The BAB is empty: what is left is the other side's goodbye.
         data.hears(Event::Flushed).goes([Stopping]).does([]);
-        data.hears(fin(1, BsrClosed)).goes([Stopping, Stopped, idle(role)]).does([]);
+        data.hears(fin(1, BsrClosed)).goes([Stopped, idle(role)]).does([]);
         assert!(!data.channel.discards());
     }
 }
@@ -47,10 +47,10 @@ fn data_the_remote_bsr_disconnects() {
         data.does([ended_by_remote(BsrClosed), StopReading, StartTimer]);
         data.because("the other DRX ended the session: bsr disconnected").will_go(Place::SameLink);
         assert!(!data.channel.discards());
-        data.hears(Event::Delivered).goes([ClosePending, Stopping]);
+        data.hears(Event::Delivered).goes([Stopping]);
         data.does([CloseLocal(Gently), Finish(Cut, ended(BsrClosed))]);
         data.hears(Event::LocalGone).stays();
-        data.hears(Event::Flushed).goes([Stopping, Stopped, idle(role)]).does([]);
+        data.hears(Event::Flushed).goes([Stopped, idle(role)]).does([]);
     }
 }
 
@@ -62,7 +62,7 @@ fn data_the_link_is_lost() {
         data.does([Tell(EndedBy::LinkLost), StopReading, StartTimer]);
         data.because("the link to the other DRX is lost").will_go(Place::Bridging);
         // What was already received is still written to bsr.
-        data.hears(Event::Delivered).goes([ClosePending, Stopping]).does([CloseLocal(Gently)]);
+        data.hears(Event::Delivered).goes([Stopping]).does([CloseLocal(Gently)]);
         data.hears(Event::LocalGone).goes([Stopped, Bridging]).does([Restart]).is_in_attempt(0);
     }
 }
@@ -90,7 +90,7 @@ fn data_its_meta_channel_ended_because_the_local_bsr_left() {
         Finish(Flush, because),
     ]);
     data.hears(Event::LocalGone).hears(Event::Flushed).stands(Stopping);
-    data.hears(fin(1, BsrClosed)).goes([Stopping, Stopped, Waiting]);
+    data.hears(fin(1, BsrClosed)).goes([Stopped, Waiting]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn data_its_meta_channel_ended_because_the_remote_bsr_left() {
     // Their data is still on its way, and then their goodbye.
     data.hears(Event::Flushed).stays();
     data.hears(fin(1, BsrClosed)).stays();
-    data.hears(Event::Delivered).goes([ClosePending, Stopping]).does([CloseLocal(Gently)]);
+    data.hears(Event::Delivered).goes([Stopping]).does([CloseLocal(Gently)]);
     data.hears(Event::LocalGone).goes([Stopped, Connecting]);
 }
 
@@ -114,7 +114,7 @@ fn data_its_meta_channel_is_gone_with_its_link() {
     let because = because_of_partner(EndReason::LinkLost);
     data.does([Tell(EndedBy::Partner), StopReading, Abort(because), StartTimer]);
     data.will_go(Place::SameLink);
-    data.hears(Event::Delivered).goes([ClosePending, Stopping]).does([CloseLocal(Gently)]);
+    data.hears(Event::Delivered).goes([Stopping]).does([CloseLocal(Gently)]);
     data.hears(Event::LocalGone).goes([Stopped, Waiting]);
 }
 
@@ -128,7 +128,7 @@ fn meta_the_local_bsr_disconnects() {
         meta.hears(Event::LocalGone).stays();
         meta.hears(Event::Released).stays().does([StartTimer, Finish(Flush, ended(BsrClosed))]);
         meta.hears(Event::Flushed).stays();
-        meta.hears(fin(1, BsrClosed)).goes([Stopping, Stopped, idle(role)]).does([]);
+        meta.hears(fin(1, BsrClosed)).goes([Stopped, idle(role)]).does([]);
     }
 }
 
@@ -142,7 +142,7 @@ fn meta_the_remote_bsr_disconnects() {
         meta.hears(Event::Released).stays();
         meta.does([StartTimer, CloseLocal(Gently), Discard, Finish(Cut, ended(BsrClosed))]);
         meta.hears(Event::LocalGone).stays();
-        meta.hears(Event::Flushed).goes([Stopping, Stopped, idle(role)]).does([]);
+        meta.hears(Event::Flushed).goes([Stopped, idle(role)]).does([]);
     }
 }
 

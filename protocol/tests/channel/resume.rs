@@ -51,7 +51,7 @@ fn established_bsr_leaves_while_the_link_is_broken() {
     data.hears(Event::LocalGone).stays();
     data.hears(Event::LinkResumed).stays();
     data.hears(Event::Flushed).stands(Stopping);
-    data.hears(fin(1, BsrClosed)).goes([Stopping, Stopped, Waiting]);
+    data.hears(fin(1, BsrClosed)).goes([Stopped, Waiting]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn close_pending_the_link_breaks_and_is_resumed() {
         assert!(data.channel.resumable());
         data.hears(Event::LinkBroken).stays().does([Redial]);
         data.hears(Event::LinkResumed).stays().does([]);
-        data.hears(Event::Flushed).goes([ClosePending, Stopping]);
+        data.hears(Event::Flushed).goes([Stopping]);
     }
 }
 
@@ -81,8 +81,8 @@ fn close_pending_on_a_broken_link_is_bounded() {
 fn close_pending_does_not_pass_a_broken_link() {
     let mut data = Story::established(Role::Acceptor, Data);
     data.hears(fin(1, BsrClosed)).hears(Event::LinkBroken).stays();
-    data.hears(Event::Delivered).goes([ClosePending]);
-    data.hears(Event::LinkResumed).goes([ClosePending, Stopping]);
+    data.hears(Event::Delivered).stays();
+    data.hears(Event::LinkResumed).goes([Stopping]);
     data.does([CloseLocal(Gently), Finish(Cut, ended(BsrClosed))]);
 }
 
@@ -96,7 +96,7 @@ fn held_meta_may_be_resumed_as_its_data_channel_may() {
     meta.hears(Event::Released).does([StartTimer, Finish(Flush, ended(BsrClosed))]);
     // Released, it says its last words: nothing is worth a resume any more.
     assert!(!meta.channel.resumable());
-    meta.hears(Event::LinkBroken).goes([Stopping, Stopped, Bridging]).does([Restart]);
+    meta.hears(Event::LinkBroken).goes([Stopped, Bridging]).does([Restart]);
 }
 
 /// A round that was aborted is over for the other side.

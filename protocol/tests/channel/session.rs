@@ -1,7 +1,8 @@
 //! Both channels of a session at one relay: data came in at the acceptor, meta is the connector's.
 
 use drx_protocol::channel::{Action, EndedBy, Event};
-use drx_protocol::ending::EndReason::{self, *};
+use drx_protocol::ending::EndReason::*;
+use drx_protocol::ending::Ending;
 use drx_protocol::names::ChannelType::*;
 use drx_protocol::names::{Lane, Role};
 use drx_protocol::session::{Order, Sessions, Slot};
@@ -36,16 +37,14 @@ impl Relay {
     /// Something happens to a channel; the resource hears of it and tells the other one.
     fn hears(&mut self, slot: Slot, event: Event) {
         let before = self.story(slot).channel.state();
-        let Some(actions) = self.story(slot).channel.clone().step(event) else {
-            panic!("{event:?} says nothing in {before}");
-        };
         self.story(slot).hears(event);
-        let mut orders = Vec::new();
-        for by in actions.into_iter().filter_map(told) {
-            orders.extend(self.sessions.ended(slot, by));
-        }
         let now = self.story(slot).channel.state();
-        if before != now && before.max(Established) == before && now != ClosePending && slot == DATA {
+        let told = self.story(slot).done().iter().find_map(|action| match *action {
+            Action::Tell(by) => Some(by),
+            _ => None,
+        });
+        let mut orders = told.map_or_else(Vec::new, |by| self.sessions.ended(slot, by));
+        if slot == DATA && before == ClosePending && now != ClosePending {
             orders.extend(self.sessions.left(slot));
         }
         for order in orders {
@@ -58,13 +57,6 @@ impl Relay {
 
     fn stand(&self, data: drx_protocol::State, meta: drx_protocol::State) {
         assert_eq!((self.data.channel.state(), self.meta.channel.state()), (data, meta));
-    }
-}
-
-fn told(action: Action) -> Option<EndedBy> {
-    match action {
-        Action::Tell(by) => Some(by),
-        _ => None,
     }
 }
 
@@ -134,7 +126,7 @@ fn both_links_are_lost() {
 #[test]
 fn a_stop_because_of_another_partner_ends_one_channel() {
     let mut relay = Relay::with_a_whole_session();
-    let ending = crate::story::because_of_partner(EndReason::Partner);
+    let ending = crate::story::because_of_partner(Partner);
     relay.hears(META, Event::PeerFin { attempt: 1, ending });
     relay.stand(Established, Stopping);
 }
@@ -145,6 +137,7 @@ fn half_a_session_ends_alone() {
     let mut sessions = Sessions::new();
     let mut data = Story::established(Role::Acceptor, Data);
     sessions.established(DATA, Data, data.channel.round().unwrap());
-    data.hears(abort(1, BsrClosed));
-    assert_eq!(sessions.ended(DATA, EndedBy::Local), []);
+    data.hears(abort(1, BsrClosed)).stands(Stopping);
+    let ending = Ending::new(BsrClosed);
+    assert_eq!(sessions.ended(DATA, EndedBy::Remote(ending)), []);
 }

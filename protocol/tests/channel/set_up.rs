@@ -32,7 +32,7 @@ fn a_connector_comes_up() {
         let mut connector = Story::of(Role::Connector);
         connector.hears(Event::Allocated).goes([Bridging]).does([OpenLink]);
         connector.hears(Event::LinkUp(LINK)).goes([Bridged, Connecting]).does([]);
-        connector.hears(offer(1, channel_type)).goes([Connecting]).does([DialLocal(channel_type)]);
+        connector.hears(offer(1, channel_type)).stays().does([DialLocal(channel_type)]);
         connector.hears(Event::Dialled).goes([Establishing, Established]).does([SayEstablished, Relay]);
         assert_eq!(connector.channel.channel_type(), Some(channel_type));
         assert_eq!(connector.channel.round(), Some(Round { link: LINK, attempt: 1 }));
@@ -124,7 +124,7 @@ fn an_old_offer_says_nothing() {
 #[test]
 fn a_withdrawn_offer_stops_the_dial() {
     let mut connector = Story::dialling(Data);
-    connector.hears(abort(1, BsrClosed)).goes([Connecting]).does([CancelDial]);
+    connector.hears(abort(1, BsrClosed)).stays().does([CancelDial]);
     // bsr answered in the same moment: nobody waits for it.
     connector.ignores(Event::Dialled);
     assert_eq!(connector.channel.channel_type(), None);

@@ -70,12 +70,14 @@ impl Story {
     pub fn hears(&mut self, event: Event) -> &mut Story {
         let from = self.channel.state();
         self.done = self.channel.step(event).unwrap_or_else(|| panic!("{event:?} says nothing in {from}"));
-        self.way = vec![self.channel.state()];
+        self.way = vec![from, self.channel.state()];
         while self.channel.passes() && !self.done.contains(&Action::Leave) {
             assert!(self.way.len() < 8, "it passes for ever: {:?}", self.way);
             self.done.extend(self.channel.step(Event::Next).unwrap());
             self.way.push(self.channel.state());
         }
+        self.way.dedup();
+        self.way.remove(0);
         self
     }
 
@@ -87,7 +89,7 @@ impl Story {
         self
     }
 
-    /// The whole way that it just went, passing states included.
+    /// The whole way that it just went from where it stood, passing states included.
     pub fn goes<const N: usize>(&mut self, way: [State; N]) -> &mut Story {
         assert_eq!(self.way, way);
         self
@@ -95,7 +97,7 @@ impl Story {
 
     /// It stays where it is.
     pub fn stays(&mut self) -> &mut Story {
-        assert_eq!(self.way.len(), 1, "it went {:?}", self.way);
+        assert!(self.way.is_empty(), "it went {:?}", self.way);
         self
     }
 
@@ -103,6 +105,11 @@ impl Story {
     pub fn does<const N: usize>(&mut self, actions: [Action; N]) -> &mut Story {
         assert_eq!(self.done, actions);
         self
+    }
+
+    /// What it was to do last.
+    pub fn done(&self) -> &[Action] {
+        &self.done
     }
 
     pub fn stands(&mut self, state: State) -> &mut Story {

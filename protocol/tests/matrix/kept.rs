@@ -14,11 +14,16 @@ pub fn file(path: &str, generated: &str) {
 pub fn part(path: &str, name: &str, generated: &str) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (begin, end) = (format!("<!-- generated: {name} -->\n"), format!("<!-- end: {name} -->"));
-    let text = fs::read_to_string(docs(path)).unwrap_or_else(|error| panic!("docs/{path}: {error}"));
+    let text = text(path);
     let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("docs/{path} lacks {begin}"));
     let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("docs/{path} lacks {end}"));
     let wanted = format!("{before}{begin}\n{generated}\n{end}{after}");
     compare(&docs(path), text, &wanted);
+}
+
+/// A document as it is.
+pub fn text(path: &str) -> String {
+    fs::read_to_string(docs(path)).unwrap_or_else(|error| panic!("docs/{path}: {error}"))
 }
 
 fn compare(path: &Path, kept: String, wanted: &str) {

@@ -125,10 +125,12 @@ fn sentence(outcome: &Outcome, from: State) -> String {
     text
 }
 
+/// Who goes along an arrow.
+type Goers = BTreeSet<(Role, Option<ChannelType>)>;
+
 /// Every arrow with its events, told apart by role and type where only one of them goes that way.
 fn labels(walks: &[Walk]) -> BTreeMap<(State, State), Vec<String>> {
-    let mut arrows: BTreeMap<(State, State), BTreeMap<usize, BTreeSet<(Role, Option<ChannelType>)>>> =
-        BTreeMap::new();
+    let mut arrows: BTreeMap<(State, State), BTreeMap<usize, Goers>> = BTreeMap::new();
     for walk in walks {
         for (&arrow, leads) in &walk.arrows {
             for &(row, channel_type) in leads {
@@ -139,7 +141,7 @@ fn labels(walks: &[Walk]) -> BTreeMap<(State, State), Vec<String>> {
             }
         }
     }
-    let label = |((from, to), events): ((State, State), BTreeMap<usize, BTreeSet<_>>)| {
+    let label = |((from, to), events): ((State, State), BTreeMap<usize, Goers>)| {
         let mut lines: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (place, who) in events {
             lines.entry(whose(from, to, &who)).or_default().push(words::event(ROWS[place]));
@@ -150,7 +152,7 @@ fn labels(walks: &[Walk]) -> BTreeMap<(State, State), Vec<String>> {
     arrows.into_iter().map(label).collect()
 }
 
-fn whose(from: State, to: State, who: &BTreeSet<(Role, Option<ChannelType>)>) -> String {
+fn whose(from: State, to: State, who: &Goers) -> String {
     let roles: BTreeSet<Role> = who.iter().map(|(role, _)| *role).collect();
     let types: BTreeSet<Option<ChannelType>> = who.iter().map(|(_, channel_type)| *channel_type).collect();
     let both_could = Role::ALL.into_iter().all(|role| from.suits(role) && to.suits(role));

@@ -25,6 +25,9 @@ pub type Outcomes = BTreeSet<Option<Outcome>>;
 /// The outcomes of one state and event, by the type that the channel has then.
 pub type Cell = BTreeMap<Option<ChannelType>, Outcomes>;
 
+/// What leads along an arrow, with the type that the channel has then.
+pub type Leads = BTreeSet<(Row, Option<ChannelType>)>;
+
 /// Everything that was found out about one role.
 pub struct Walk {
     pub role: Role,
@@ -32,9 +35,8 @@ pub struct Walk {
     pub channels: Vec<Channel>,
     /// Every state and event, with what follows.
     pub cells: BTreeMap<(State, Row), Cell>,
-    /// Every arrow from one state to another, or to itself if something is done: what leads along it,
-    /// and the types that the channel has then.
-    pub arrows: BTreeMap<(State, State), BTreeSet<(Row, Option<ChannelType>)>>,
+    /// Every arrow from one state to another, or to itself if something is done.
+    pub arrows: BTreeMap<(State, State), Leads>,
 }
 
 impl Walk {
