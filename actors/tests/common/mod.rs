@@ -28,7 +28,8 @@ fn address(text: &str) -> SocketAddr {
 }
 
 pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings {
-    let restart = RestartSettings { max: Duration::from_millis(200), max_failures: 1000, ..Default::default() };
+    let restart =
+        RestartSettings { max: Duration::from_millis(200), max_failures: 1000, ..Default::default() };
     ResourceSettings {
         name: name.into(),
         remote: format!("node{there}"),

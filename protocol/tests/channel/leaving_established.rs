@@ -193,5 +193,5 @@ fn the_partner_is_named() {
     data.hears(partner_ended(Kept::Received));
     data.because("the session's other channel ended (link 00000000, attempt 7)");
     let because = because_of_partner(Partner);
-    assert_eq!(because.to_string(), "the session's other channel ended (link 00000000, attempt 7)");
+    assert_eq!(because.to_string(), "its partner channel ended (link 00000000, attempt 7)");
 }
