@@ -89,7 +89,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 }
 
 fn run_daemon(args: RunArgs) -> ExitCode {
-    let config = match read(&args.config, args.set) {
+    let config = match read(&args.config, args.set.set) {
         Ok(config) => config,
         Err(status) => return status,
     };
@@ -106,7 +106,7 @@ fn run_daemon(args: RunArgs) -> ExitCode {
 }
 
 fn check(args: CheckArgs) -> ExitCode {
-    let config = match read(&args.files, args.set) {
+    let config = match read(&args.files, args.set.set) {
         Ok(config) => config,
         Err(status) => return status,
     };

@@ -157,6 +157,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_way_to_have_no_answer_has_its_status() {
+        let path = || std::path::PathBuf::from("/s");
+        let error = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let cases = [
+            (CallError::NoDaemon { path: path(), error: error() }, 3, "no_daemon"),
+            (CallError::NoAnswer { path: path(), limit: ANSWER_LIMIT }, 1, "no_answer"),
+            (CallError::Failed { path: path(), error: error() }, 1, "failed"),
+        ];
+        for (error, status, kind) in cases {
+            let outcome = Outcome::of(&error);
+            assert_eq!(outcome.status, status, "{error}");
+            assert_eq!(outcome.text, format!("drx-ctl: {error}\n"));
+            let json: serde_json::Value = serde_json::from_str(&outcome.json).unwrap();
+            assert_eq!(json["error"]["kind"], kind);
+            assert_eq!(json["error"]["reason"], error.to_string());
+        }
+    }
+
+    #[test]
     fn words_are_those_of_the_protocol() {
         use Kind::*;
         for kind in [BadRequest, UnknownName, ShuttingDown, Busy, NoAnswer, Failed, Other] {
