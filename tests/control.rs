@@ -64,9 +64,11 @@ fn commands_reach_the_relay() {
         daemon.ask(r#"{"command":"version"}"#),
         json!({ "result": { "version": "1.2.3", "node": "node1" } })
     );
+    let logged = "command: down, name: all, wait: false";
+    wait_for("the log", || daemon.log().contains(logged));
     let log = daemon.log();
-    assert!(log.contains("operator's command, node: node1, uid: "), "{log}");
-    assert!(log.contains("command: down, name: all, wait: false"), "{log}");
+    let line = log.lines().find(|line| line.contains(logged)).unwrap();
+    assert!(line.contains(" INFO operator's command, node: node1, uid: "), "{line}");
 }
 
 #[test]

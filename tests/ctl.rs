@@ -202,3 +202,32 @@ fn a_reader_that_has_enough_is_no_error() {
     let output = command(&daemon.socket, "connections").stdout(writer).output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+#[test]
+fn the_documented_fields_are_those_there_are() {
+    let daemon = Daemon::start(Limits::default());
+    let document = include_str!("../docs/control.md");
+    let (_, rows) = document.split_once("## 3. The report").unwrap();
+    // The first cell of a row names fields; the second one those within `bab`.
+    let named = |dots: usize| -> Vec<String> {
+        let cells = rows.lines().filter_map(|row| row.strip_prefix("| ")?.split_once(" | "));
+        let cells = cells.filter(|(cell, _)| cell.matches('·').count() == dots && cell.contains('`'));
+        let mut fields: Vec<_> = cells
+            .flat_map(|(cell, _)| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        fields.sort();
+        fields
+    };
+    let keys = |value: &Value| {
+        let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    let report = ctl(&daemon.socket, "status --json").json();
+    assert_eq!(named(0), keys(&report));
+    assert_eq!(named(1), keys(&report["resources"][0]));
+    assert_eq!(named(2), keys(&report["resources"][0]["channels"][0]));
+    for field in keys(&report["resources"][0]["channels"][0]["bab"]) {
+        assert!(rows.contains(&format!("`{field}`")), "{field}");
+    }
+}

@@ -10,7 +10,7 @@ use drx::control::ControlSocket;
 /// Exit status, standard output, standard error.
 fn drxd(arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drxd"));
-    let output = command.args(arguments).env_remove("DRX_LOG__LEVEL").stdin(Stdio::null()).output().unwrap();
+    let output = command.args(arguments).env_clear().stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -64,7 +64,7 @@ fn usage_is_status_2() {
     for arguments in [&["check"][..], &["frobnicate"], &["--set", "x"], &["run", "file"]] {
         let (status, out, err) = drxd(arguments);
         assert_eq!((status, out.as_str()), (2, ""), "{arguments:?}");
-        assert!(err.contains("drxd"), "{err}");
+        assert!(!err.is_empty(), "{arguments:?}");
     }
     assert_eq!(drxd(&["--version"]).1, format!("drxd {}\n", env!("CARGO_PKG_VERSION")));
 }
