@@ -1,5 +1,6 @@
 //! One file: its text, its syntax errors, and the tree of what can be understood in spite of them.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
 use std::ops::Range;
@@ -8,6 +9,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use crate::error::Place;
+use crate::kinds::{quote, shorten};
 use crate::spots::{Spot, Spots, Text};
 use crate::syntax::{Statement, statements_of};
 
@@ -18,7 +20,7 @@ pub(crate) struct Document {
     /// The same text with blanks in place of what is no TOML; none where that did not help.
     understood: Option<String>,
     /// What the blanks hide, and must therefore not count as missing: path and index of the resource.
-    pub(crate) hidden: Vec<(Vec<String>, usize)>,
+    pub(crate) hidden: HashSet<(Vec<String>, usize)>,
     /// A broken value may have swallowed what follows it: nothing can be called missing.
     pub(crate) incomplete: bool,
 }
@@ -31,7 +33,7 @@ impl Document {
     pub(crate) fn new(text: Text, spots: &mut Spots) -> Document {
         let understood = text.text.clone();
         let mut document =
-            Document { understood: Some(understood), text, hidden: Vec::new(), incomplete: false };
+            Document { understood: Some(understood), text, hidden: HashSet::new(), incomplete: false };
         let mut statements = None;
         let mut holes = Vec::new();
         for _ in 0..MAX_ROUNDS {
@@ -43,7 +45,7 @@ impl Document {
             }
             let statements = statements.get_or_insert_with(|| statements_of(&document.text.text));
             if broken.is_empty() {
-                for fault in repeated {
+                for fault in repeated.iter().take(MAX_FAULTS) {
                     document.report_duplicate(&fault.span().unwrap_or_default(), statements, spots);
                 }
                 break;
@@ -53,6 +55,12 @@ impl Document {
                 let at = fault.span().unwrap_or_default().start;
                 // One statement, one error: what follows in it comes from the first.
                 if !holes.iter().any(|hole: &Range<usize>| hole.contains(&at) || hole.end == at) {
+                    if holes.len() == MAX_FAULTS {
+                        let spot = document.text.spot(at, "TOML");
+                        spots.report(&spot, "too much of this file is no TOML", "name a configuration file");
+                        document.understood = None;
+                        return document;
+                    }
                     holes.push(document.report_fault(fault.message(), at, statements, spots));
                 }
             }
@@ -124,21 +132,28 @@ impl Document {
             let next = statements[index + 1..].iter().find(|next| next.header && !next.is_within(statement));
             return statement.range.start..next.map_or(text.len(), |next| next.range.start);
         }
-        match statement.value.map(|value| (value, raw_value(text, value, self.text.line_end(value)))) {
-            Some((value, raw)) if !raw.is_empty() && !raw.starts_with(['"', '\'', '[', '{']) => {
-                let start = value + text[value..].find(raw).unwrap_or(0);
-                let spot = self.text.spot(start, key);
+        let name = statement.path.last().map_or("", |name| name.trim_end_matches(':'));
+        let raw = statement.value.map(|value| (value, raw_value(text, value, self.text.line_end(value))));
+        match raw {
+            Some((value, raw))
+                if !raw.is_empty() && !raw.starts_with(['"', '\'', '[', '{']) && !name.is_empty() =>
+            {
+                let spot = self.text.spot(value + text[value..].find(raw).unwrap_or(0), key);
                 spots.report(
                     &spot,
-                    format!("{raw} is no number, true, false or quoted text"),
-                    format!("write {raw:?}"),
+                    format!("{} is not quoted", shorten(raw)),
+                    format!("write {}", quote(raw)),
                 );
+            }
+            Some((value, _)) if at > self.text.line_end(value) => {
+                let wrong = format!("is not closed: {wrong} at {}", self.text.spot(at, "").place);
+                let start = value + text[value..].len() - text[value..].trim_start().len();
+                spots.report(&self.text.spot(start, key), wrong, "close the value, or correct it there");
             }
             Some((_, raw)) if !raw.is_empty() => spots.report(&self.text.spot(at, key), wrong, right),
             _ => {
                 let spot = self.text.spot(statement.key.start, key);
-                let name = statement.path.last().map_or("", |name| name.trim_end_matches(':'));
-                spots.report(&spot, "has no value", format!("write {name} = VALUE"));
+                spots.report(&spot, "has no value", format!("write {} = VALUE", shorten(name)));
             }
         }
         statement.range.clone()
@@ -147,7 +162,8 @@ impl Document {
     /// The key that an error at this offset is about.
     fn key(&self, at: usize, statements: &[Statement]) -> String {
         let name = index_at(at, statements).map(|index| statements[index].name()).unwrap_or_default();
-        if name.is_empty() { "TOML".to_owned() } else { name.trim_end_matches(':').to_owned() }
+        let name = name.trim_end_matches(':');
+        if name.is_empty() { "TOML".to_owned() } else { name.to_owned() }
     }
 
     fn blank(&mut self, holes: &[Range<usize>]) {
@@ -178,7 +194,7 @@ impl Document {
                 if let Some(name) = path.last_mut() {
                     *name = name.trim_end_matches(':').to_owned();
                 }
-                self.hidden.push((path, index.unwrap_or(0)));
+                self.hidden.insert((path, index.unwrap_or(0)));
                 let spans_lines = self.text.text[statement.range.clone()].trim_end().contains('\n');
                 self.incomplete |= !statement.header && spans_lines;
             }
@@ -192,7 +208,7 @@ impl Document {
 /// The error is recorded, and there is no text.
 pub(crate) fn read_file(path: &Path, source: usize, spots: &mut Spots) -> Option<Text> {
     let name = path.display().to_string();
-    let start = Spot::outside(Place::File { name: name.clone(), line: 1, column: 1 }, "file", source);
+    let start = Spot::outside(Place::File { name: name.clone(), line: 1, column: 1 }, "file", (source, 0));
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too large, and /dev/zero ends too.
     let read = fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
@@ -201,7 +217,7 @@ pub(crate) fn read_file(path: &Path, source: usize, spots: &mut Spots) -> Option
         return None;
     }
     if bytes.len() as u64 > MAX_FILE {
-        spots.report(&start, "is larger than 4MiB", "name a configuration file");
+        spots.report(&start, "is larger than 1MiB", "name a configuration file");
         return None;
     }
     match String::from_utf8(bytes) {
@@ -241,5 +257,7 @@ fn line_start(text: &str, at: usize) -> usize {
 const DUPLICATE: &str = "duplicate key";
 /// Two are enough for every file that was tried.
 const MAX_ROUNDS: usize = 8;
+/// More errors than somebody makes who writes a configuration.
+const MAX_FAULTS: usize = 100;
 /// Thousands of resources; more is another kind of file.
-const MAX_FILE: u64 = 4 << 20;
+const MAX_FILE: u64 = 1 << 20;

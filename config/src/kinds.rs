@@ -97,7 +97,7 @@ impl Kind {
                 return Err(format!("{} is too large", display(value)));
             }
             (Kind::Count { min, max }, Checked::Count(count)) if !(min..=max).contains(count) => {
-                return Err(format!("{count} is out of range"));
+                return Err(format!("{} is out of range", display(value)));
             }
             (Kind::Real { min, max }, Checked::Real(real)) if !(min..=max).contains(real) => {
                 return Err(format!("{real} is out of range"));
@@ -235,31 +235,48 @@ impl Kind {
             Kind::Reserve => "no reserve",
             Kind::Words => "no list of texts",
         };
-        let verb = if shown.starts_with("a ") { "stands here:" } else { "is" };
-        format!("{shown} {verb} {what}")
+        format!("{shown} is {what}")
     }
 }
 
 /// A value for people, on one line and not longer than they would read.
 pub(crate) fn display(value: &ValueKind) -> String {
     match value {
-        ValueKind::String(text) => {
-            let start: String = text.chars().take(MAX_SHOWN).collect();
-            let more = if start.len() < text.len() { "…" } else { "" };
-            format!("\"{}{more}\"", start.escape_debug())
-        }
+        ValueKind::String(text) => quote(text),
         ValueKind::Boolean(flag) => flag.to_string(),
         ValueKind::I64(number) => number.to_string(),
         ValueKind::Float(real) => format!("{real:?}"),
-        ValueKind::Array(_) => "a list".to_owned(),
+        ValueKind::Array(items) => {
+            let shown: Vec<String> = items.iter().take(MAX_ITEMS).map(|item| display(&item.kind)).collect();
+            let more = if items.len() > MAX_ITEMS { ", …" } else { "" };
+            format!("[{}{more}]", shown.join(", "))
+        }
         ValueKind::Table(_) => "a section".to_owned(),
         // TOML's dates, and numbers that no key is large enough for, never get here as values.
         _ => "this".to_owned(),
     }
 }
 
+/// A text for people: without control characters, and not longer than they would read.
+pub(crate) fn shorten(text: &str) -> String {
+    let shown = text.chars().take(MAX_SHOWN);
+    let mut shown: String =
+        shown.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The same as TOML would have it.
+pub(crate) fn quote(text: &str) -> String {
+    let start: String = text.chars().take(MAX_SHOWN).collect();
+    let more = if start.len() < text.len() { "…" } else { "" };
+    format!("\"{}{more}\"", start.escape_debug())
+}
+
 fn name_fault(name: &str) -> Result<(), String> {
-    let shown = display(&ValueKind::String(name.to_owned()));
+    let shown = quote(name);
     match name.chars().find(|c| c.is_whitespace() || c.is_control() || *c == '/') {
         _ if name.is_empty() => Err("is empty".to_owned()),
         _ if name.len() > 255 => Err(format!("has {} bytes", name.len())),
@@ -278,16 +295,21 @@ fn is_congestion_control(name: &str) -> bool {
 
 fn is_compression(text: &str) -> bool {
     match text.strip_prefix("zstd:") {
-        Some(level) => level.parse::<u8>().is_ok_and(|level| (1..=22).contains(&level)),
+        Some(level) => number(level).is_some_and(|level| (1..=22).contains(&level)),
         None => ["none", "lz4", "zstd", "auto"].contains(&text),
     }
 }
 
 fn is_reserve(text: &str) -> bool {
     match text.strip_suffix('%') {
-        Some(percent) => percent.parse::<u8>().is_ok_and(|percent| percent <= 50),
+        Some(percent) => number(percent).is_some_and(|percent| percent <= 50),
         None => text == "auto" || parse_size(text).is_some(),
     }
+}
+
+/// Digits only: Rust reads a sign as well.
+fn number(text: &str) -> Option<u8> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn alternatives(words: &[&str]) -> String {
@@ -304,3 +326,5 @@ const MIN_TIME: Duration = Duration::from_millis(1);
 const MAX_TIME: Duration = Duration::from_secs(8760 * 3600);
 /// Characters of a value that an error shows.
 const MAX_SHOWN: usize = 60;
+/// Items of a list that an error shows.
+const MAX_ITEMS: usize = 3;

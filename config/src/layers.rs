@@ -62,13 +62,14 @@ impl Layers {
     fn read_document(&mut self, document: &Document) {
         let text = &document.text;
         let mut values = Map::new();
+        let first = self.resources.len();
         for (key, value) in document.tree() {
             let name = key.get_ref().as_ref();
             let header = text.spot(value.span().start, name);
             match value.get_ref() {
                 DeValue::Array(items) if name == "resource" => {
                     for item in items {
-                        self.read_resource(document, item, &mut values);
+                        self.read_resource(document, item, first, &mut values);
                     }
                 }
                 _ if name == "resource" => {
@@ -101,7 +102,6 @@ impl Layers {
                 },
             }
         }
-        let first = self.resources.len() - values.keys().filter(|key| key.starts_with("resource[")).count();
         self.node.get_or_insert_with(|| text.spot(0, "node"));
         self.hide(document, first, &mut values);
         self.values.push(values);
@@ -111,6 +111,7 @@ impl Layers {
         &mut self,
         document: &Document,
         item: &Spanned<DeValue<'_>>,
+        first: usize,
         values: &mut Map<String, Value>,
     ) {
         let text = &document.text;
@@ -119,7 +120,7 @@ impl Layers {
             self.spots.report(&header, "is no resource", "write [[resource]] and its keys below");
             return;
         };
-        let index = values.keys().filter(|key| key.starts_with("resource[")).count();
+        let index = self.resources.len() - first;
         let mut resource = Map::new();
         let mut own = DeTable::new();
         for (key, value) in table {
@@ -139,9 +140,8 @@ impl Layers {
                 }
             }
         }
-        let hidden = |key: &Key| {
-            document.hidden.iter().any(|(path, of)| *of == index && *path == ["resource", key.name])
-        };
+        let hidden =
+            |key: &Key| document.hidden.contains(&(vec!["resource".to_owned(), key.name.to_owned()], index));
         for key in schema::in_section("resource") {
             if !table.contains_key(key.name) && !document.incomplete && !hidden(key) {
                 let spot = text.spot(item.span().start, key.path());
@@ -254,9 +254,9 @@ impl Layers {
         let keys = schema::in_section(section).filter(|key| !of_resource || key.per_resource());
         let known: Vec<&str> = keys.map(|key| key.name).chain(sections.iter().copied()).collect();
         let elsewhere = schema::KEYS.iter().find(|key| key.name == name && key.section != "resource");
-        let right = match (nearest(name, known.iter().copied()), elsewhere) {
-            (Some(near), _) => format!("did you mean {near}?"),
-            (None, Some(key)) => format!("there is {} in [{}]", key.name, key.section),
+        let right = match (elsewhere, nearest(name, known.iter().copied())) {
+            (Some(key), _) => format!("there is {} in [{}]", key.name, key.section),
+            (None, Some(near)) => format!("did you mean {near}?"),
             (None, None) => format!("known here: {}", known.join(", ")),
         };
         self.spots.report(&spot, "unknown key", right);
@@ -291,11 +291,11 @@ impl Layers {
         let mut ours: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
         // The environment has no order of its own; the messages should.
         ours.sort_by_key(|(name, _)| name);
-        for (name, text) in ours {
+        for (index, (name, text)) in ours.into_iter().enumerate() {
             let settable = || schema::KEYS.iter().filter(|key| key.section != "resource");
             match settable().find(|key| key.variable() == *name) {
                 Some(key) => {
-                    let spot = Spot::outside(Place::Environment(name.clone()), &key.path(), source);
+                    let spot = Spot::outside(Place::Environment(name.clone()), &key.path(), (source, index));
                     let value = self.check(key, spot, key.kind.interpret(text));
                     put(&mut values, key.section, key.name, value);
                 }
@@ -317,10 +317,10 @@ impl Layers {
 
     fn read_command_line(&mut self, keys: &[(String, String)], source: usize) {
         let mut values = Map::new();
-        for (path, text) in keys {
+        for (index, (path, text)) in keys.iter().enumerate() {
             let settable = || schema::KEYS.iter().filter(|key| key.section != "resource");
             let shown: String = path.chars().filter(|c| !c.is_control()).collect();
-            let spot = Spot::outside(Place::CommandLine(shown.clone()), &shown, source);
+            let spot = Spot::outside(Place::CommandLine(shown.clone()), &shown, (source, index));
             match settable().find(|key| key.path() == *path) {
                 Some(key) => {
                     let value = self.check(key, spot, key.kind.interpret(text));

@@ -122,7 +122,7 @@ fn node_name(sources: &Sources, merged: &View, layers: &mut Layers) -> Option<St
             Err(wrong) => format!("is missing, and the host's name {wrong}"),
         },
     };
-    let mut spot = layers.node.clone().unwrap_or_else(|| Spot::outside(Place::Default, "", 0));
+    let mut spot = layers.node.clone().unwrap_or_else(|| Spot::outside(Place::Default, "", (0, 0)));
     spot.key = "node.name".to_owned();
     layers.spots.report(&spot, wrong, "add name = \"node1\" to [node]");
     None
@@ -212,7 +212,7 @@ fn level(name: &str) -> Option<Level> {
 /// A fault of ours, not of the configuration: a value vanished without an error. Better said than ended
 /// by a panic.
 fn lost(mut spots: Spots) -> Errors {
-    let spot = Spot::outside(Place::Default, "drx.toml", usize::MAX);
+    let spot = Spot::outside(Place::Default, "drx.toml", (0, 0));
     spots.report(&spot, "a value was lost while the sources were merged", "report this as a fault of drxd");
     Errors(spots.into_errors())
 }

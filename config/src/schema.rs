@@ -66,7 +66,7 @@ pub(crate) fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> O
     let word: String = word.to_lowercase().replace('-', "_").chars().take(MAX_WORD).collect();
     among
         .map(|known| (strsim::damerau_levenshtein(&word, known), known))
-        .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
+        .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
@@ -138,3 +138,69 @@ const MAX_PATH: usize = 4095;
 const MAX_SOCKET: usize = 107;
 /// Longer words are like nothing; comparing takes the square of their length.
 const MAX_WORD: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use toml::de::{DeTable, DeValue};
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_values_of_their_keys() {
+        for key in &KEYS {
+            if let Some(default) = key.default {
+                let value = key.kind.interpret(default);
+                key.kind.read(&value).unwrap_or_else(|wrong| panic!("{}: {wrong}", key.path()));
+            }
+        }
+    }
+
+    #[test]
+    fn no_key_stands_here_twice() {
+        let paths: BTreeSet<String> = KEYS.iter().map(Key::path).collect();
+        assert_eq!(paths.len(), KEYS.len());
+    }
+
+    /// Every key that can be used stands in the sample with its default, and no other does.
+    #[test]
+    fn the_sample_shows_every_key() {
+        let sample = include_str!("../samples/all-keys.toml");
+        let tree = DeTable::parse(sample).expect("the sample is TOML").into_inner();
+        let mut shown = BTreeSet::new();
+        for (section, keys) in &tree {
+            let DeValue::Table(keys) = keys.get_ref() else { panic!("{section} is a section") };
+            for (name, value) in keys {
+                let key = find(section.get_ref(), name.get_ref()).expect("the sample knows the keys");
+                let value = match value.get_ref() {
+                    DeValue::String(text) => text.to_string(),
+                    DeValue::Integer(number) => number.to_string(),
+                    DeValue::Float(real) => real.to_string(),
+                    other => panic!("{} is a {}", key.path(), other.type_str()),
+                };
+                assert_eq!(key.default, Some(value.as_str()), "{}", key.path());
+                shown.insert(key.path());
+            }
+        }
+        let usable = KEYS.iter().filter(|key| key.default.is_some() && !key.later);
+        assert_eq!(shown, usable.map(Key::path).collect());
+        // What has no default is shown as a comment.
+        for key in KEYS.iter().filter(|key| key.default.is_none() && !key.later) {
+            assert!(sample.contains(&format!("\n#{} ", key.name)), "{}", key.path());
+        }
+    }
+
+    #[test]
+    fn words_are_corrected_only_if_they_are_near() {
+        let known = ["level", "format", "file", "per_resource"];
+        let near = |word| nearest(word, known.into_iter());
+        assert_eq!(near("levle"), Some("level"));
+        assert_eq!(near("Level"), Some("level"));
+        assert_eq!(near("per-resource"), Some("per_resource"));
+        assert_eq!(near("formta"), Some("format"));
+        assert_eq!(near("size"), None);
+        assert_eq!(near(""), None);
+        assert_eq!(near(&"x".repeat(1_000_000)), None);
+    }
+}

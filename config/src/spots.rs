@@ -3,6 +3,7 @@
 use config::{Value, ValueKind};
 
 use crate::error::{Error, Place, SourceLine};
+use crate::kinds::shorten;
 
 /// The number of a spot. None: a default.
 ///
@@ -20,15 +21,15 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
-    /// A spot that is no line of a file.
-    pub(crate) fn outside(place: Place, key: &str, source: usize) -> Spot {
-        Spot { place, key: key.to_owned(), line: None, rank: (source, 0) }
+    /// A spot that is no line of a file. Its rank: the source, counted from the weakest, and the order there.
+    pub(crate) fn outside(place: Place, key: &str, rank: (usize, usize)) -> Spot {
+        Spot { place, key: key.to_owned(), line: None, rank }
     }
 
     pub(crate) fn error(&self, wrong: impl Into<String>, right: impl Into<String>) -> Error {
         Error {
             place: self.place.clone(),
-            key: self.key.clone(),
+            key: shorten(&self.key),
             wrong: wrong.into(),
             right: right.into(),
             line: self.line.clone(),
@@ -77,23 +78,21 @@ impl Spots {
     pub(crate) fn wrong(&mut self, id: Option<SpotId>, wrong: impl Into<String>, right: impl Into<String>) {
         let spot = match id {
             Some(id) => self.spots[id].clone(),
-            None => Spot::outside(Place::Default, "", 0),
+            None => Spot::outside(Place::Default, "", (0, 0)),
         };
         self.report(&spot, wrong, right);
     }
 
     /// Records an error at a spot that no value stands at.
     pub(crate) fn report(&mut self, spot: &Spot, wrong: impl Into<String>, right: impl Into<String>) {
-        let error = spot.error(wrong, right);
-        // A section's values are checked once for itself and once in every resource that inherits them.
-        if !self.errors.iter().any(|(_, known)| *known == error) {
-            self.errors.push((spot.rank, error));
-        }
+        self.errors.push((spot.rank, spot.error(wrong, right)));
     }
 
     /// All errors in reading order.
     pub(crate) fn into_errors(mut self) -> Vec<Error> {
-        self.errors.sort_by_key(|(rank, _)| *rank);
+        self.errors.sort_by(|(a, this), (b, that)| (a, &this.wrong).cmp(&(b, &that.wrong)));
+        // A section's values are checked once for itself and once in every resource that inherits them.
+        self.errors.dedup();
         self.errors.into_iter().map(|(_, error)| error).collect()
     }
 }
