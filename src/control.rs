@@ -39,12 +39,26 @@ pub enum Request {
     Shutdown {},
 }
 
+impl Request {
+    /// Reads a request's line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(line: &[u8]) -> Result<Request, String> {
+        // The parser would take `["down", …]` for a request, too.
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return Err("a request is a JSON object".to_owned());
+        }
+        serde_json::from_slice(line).map_err(|error| error.to_string())
+    }
+}
+
 /// What an operator's command is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// A resource's or connection's name, matched whole; `all` by default.
-    #[serde(default = "all")]
+    /// A resource's or connection's name, matched whole, or `all`. It must be there: a name that was
+    /// forgotten must not take everything down.
     pub name: String,
     /// Answer when it is done, not at once.
     #[serde(default)]
@@ -142,11 +156,11 @@ mod tests {
         ];
         for (request, text) in cases {
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
-            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
+            assert_eq!(Request::parse(text.as_bytes()).unwrap(), request);
         }
-        let short = |text| serde_json::from_str::<Request>(text).unwrap();
-        assert_eq!(short(r#"{"command":"report"}"#), Request::Report { name: all() });
-        assert_eq!(short(r#"{"command":"up"}"#), Request::Up(Target { name: all(), wait: false }));
+        let short = |text: &str| Request::parse(text.as_bytes()).unwrap();
+        assert_eq!(short(r#" {"command":"report"} "#), Request::Report { name: all() });
+        assert_eq!(short(r#"{"name":"r0","command":"up"}"#), Request::Up(target(false)));
     }
 
     #[test]
@@ -157,17 +171,20 @@ mod tests {
             r#"{"command":"shutdown","name":"r0"}"#,
             r#"{"command":"version","x":1}"#,
             r#"{"command":"watch"}"#,
+            r#"{"command":"down"}"#,
             r#"{"command":"up","name":null}"#,
             r#"{"command":"up","name":7}"#,
-            r#"{"command":"up","wait":"yes"}"#,
-            r#"{"command":"up","command":"down"}"#,
-            r#"{"command":"up"} {"command":"down"}"#,
+            r#"{"command":"up","name":"r0","wait":"yes"}"#,
+            r#"{"command":"up","name":"r0","command":"down"}"#,
+            r#"{"command":"up","name":"r0","name":"r1"}"#,
+            r#"{"command":"up","name":"r0"} {}"#,
             r#"{"name":"r0"}"#,
-            r#"["up"]"#,
+            r#"["up",{"name":"r0"}]"#,
+            r#"["shutdown"]"#,
             "null",
             "",
         ] {
-            assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
+            assert!(Request::parse(text.as_bytes()).is_err(), "{text}");
         }
     }
 }

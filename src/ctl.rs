@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::control::{ANSWER_LIMIT, Kind, Request, Response, Target, Version};
+use crate::control::{ALL, ANSWER_LIMIT, Kind, Request, Response, Target, Version};
 use crate::ctl::client::{CallError, call};
-use crate::ctl::command::{Cli, Command, TargetArgs};
+use crate::ctl::command::{Cli, Command};
 
 mod client;
 mod command;
@@ -31,27 +31,24 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn carry_out(cli: &Cli) -> Outcome {
-    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| crate::control::ALL.to_owned());
-    let target = |args: &TargetArgs| Target { name: name(&args.name), wait: args.wait };
+    let all = |name: &Option<String>| name.clone().unwrap_or_else(|| ALL.to_owned());
+    let target = |name| Target { name: all(name), wait: cli.wait };
     let request = match &cli.command {
-        Command::Connections { name: which } | Command::Status { name: which } => {
-            Request::Report { name: name(which) }
-        }
-        Command::Up(args) => Request::Up(target(args)),
-        Command::Down(args) => Request::Down(target(args)),
-        Command::Restart(args) => Request::Restart(target(args)),
+        Command::Connections { name } | Command::Status { name } => Request::Report { name: all(name) },
+        Command::Up { name } => Request::Up(target(name)),
+        Command::Down { name } => Request::Down(target(name)),
+        Command::Restart { name } => Request::Restart(target(name)),
         Command::Version => Request::Version {},
         Command::Shutdown => Request::Shutdown {},
     };
-    let waits = matches!(&request, Request::Up(t) | Request::Down(t) | Request::Restart(t) if t.wait);
-    let answered = call(&cli.socket(), &request, ANSWER_LIMIT, waits);
+    let answered = call(&cli.socket(), &request, ANSWER_LIMIT, cli.wait);
     match (&cli.command, answered) {
         (Command::Version, answered) => version(cli, answered),
-        (_, Ok(Response::Result(result))) => match print::text(&cli.command, &result, cli.verbose) {
+        // As it is, so that what a newer daemon says is there, too.
+        (_, Ok(Response::Result(result))) if cli.json => Outcome::done(String::new(), result.get()),
+        (command, Ok(Response::Result(result))) => match print::text(command, &result, cli.verbose) {
             Ok(text) => Outcome::done(text, result.get()),
-            Err(error) => {
-                Outcome::failed(1, "failed", format!("the daemon's answer is not understood: {error}"))
-            }
+            Err(error) => Outcome::strange(&error),
         },
         (_, Ok(Response::Error(problem))) => Outcome::failed(1, word(problem.kind), problem.reason),
         (_, Err(error)) => Outcome::of(&error),
@@ -67,13 +64,7 @@ fn version(cli: &Cli, answered: Result<Response, CallError>) -> Outcome {
                 let text = format!("drxd {} on {}", daemon.version, daemon.node);
                 (Some(daemon), text)
             }
-            Err(error) => {
-                return Outcome::failed(
-                    1,
-                    "failed",
-                    format!("the daemon's answer is not understood: {error}"),
-                );
-            }
+            Err(error) => return Outcome::strange(&error),
         },
         Ok(Response::Error(problem)) => return Outcome::failed(1, word(problem.kind), problem.reason),
         Err(CallError::NoDaemon { .. }) => (None, format!("no daemon answers on {}", cli.socket().display())),
@@ -101,6 +92,10 @@ impl Outcome {
     fn failed(status: u8, kind: &str, reason: String) -> Outcome {
         let json = serde_json::json!({ "error": { "kind": kind, "reason": reason } }).to_string();
         Outcome { status, text: format!("drx-ctl: {reason}\n"), json }
+    }
+
+    fn strange(error: &serde_json::Error) -> Outcome {
+        Outcome::failed(1, "failed", format!("the daemon's answer is not understood: {error}"))
     }
 
     fn of(error: &CallError) -> Outcome {
@@ -155,6 +150,25 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn each_way_to_have_no_answer_has_its_status() {
+        let path = || std::path::PathBuf::from("/s");
+        let error = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let cases = [
+            (CallError::NoDaemon { path: path(), error: error() }, 3, "no_daemon"),
+            (CallError::NoAnswer { path: path(), limit: ANSWER_LIMIT }, 1, "no_answer"),
+            (CallError::Failed { path: path(), error: error() }, 1, "failed"),
+        ];
+        for (error, status, kind) in cases {
+            let outcome = Outcome::of(&error);
+            assert_eq!(outcome.status, status, "{error}");
+            assert_eq!(outcome.text, format!("drx-ctl: {error}\n"));
+            let json: serde_json::Value = serde_json::from_str(&outcome.json).unwrap();
+            assert_eq!(json["error"]["kind"], kind);
+            assert_eq!(json["error"]["reason"], error.to_string());
+        }
+    }
 
     #[test]
     fn words_are_those_of_the_protocol() {

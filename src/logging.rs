@@ -3,9 +3,10 @@
 //! A relay never waits for its log. What overflows the queue to the writing thread is dropped and
 //! counted, and the count is logged as soon as there is room; what the disk refuses likewise.
 
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::panic;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
@@ -13,10 +14,11 @@ use std::time::Duration;
 
 use drx_config::{Level, Log};
 use slog::{Drain, LevelFilter, Logger, crit, o};
-use slog_async::{Async, AsyncGuard, OverflowStrategy};
+use slog_async::AsyncGuard;
 use slog_term::{Decorator, FullFormat, PlainDecorator, TermDecorator};
 
 mod line;
+mod queue;
 mod stamp;
 
 use line::{Lines, OneLine};
@@ -53,7 +55,7 @@ pub fn log_panics(log: Logger) {
         let at = info.location().map_or("an unknown place".to_owned(), ToString::to_string);
         let current = thread::current();
         let thread = current.name().unwrap_or("(unnamed)");
-        if thread == THREAD {
+        if thread == queue::THREAD {
             // A fault of the log in the log would be the next one. Standard error may be gone, too.
             let _ = writeln!(io::stderr(), "panic while logging: {message}, at: {at}");
             return;
@@ -63,9 +65,8 @@ pub fn log_panics(log: Logger) {
 }
 
 /// Writes what is still queued when it is dropped; gives up after some seconds on a disk that hangs.
-#[derive(Debug)]
 #[must_use = "dropping it ends the log"]
-pub struct Flush(Option<GuardBox>);
+pub struct Flush(Option<AsyncGuard>);
 
 impl Drop for Flush {
     fn drop(&mut self) {
@@ -91,12 +92,10 @@ pub struct OpenError {
     error: io::Error,
 }
 
-/// `AsyncGuard` has no `Debug` of its own.
-struct GuardBox(#[expect(dead_code, reason = "held for its Drop")] AsyncGuard);
-
-impl std::fmt::Debug for GuardBox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AsyncGuard")
+// `AsyncGuard` has none of its own.
+impl fmt::Debug for Flush {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Flush")
     }
 }
 
@@ -109,14 +108,10 @@ fn to(decorator: impl Decorator + Send + 'static, level: slog::Level) -> (Logger
         .use_original_order()
         .use_custom_header_print(print_header)
         .build();
-    let (queue, guard) = Async::new(Persistent::new(format))
-        .chan_size(QUEUE)
-        .overflow_strategy(OverflowStrategy::DropAndReport)
-        .thread_name(THREAD.to_owned())
-        .build_with_guard();
+    let (queue, guard) = queue::new(format);
     // The one error left is a writing thread that has ended: at the end of the program.
     let drain = LevelFilter::new(Stamp(queue), level).ignore_res();
-    (Logger::root(drain, o!()), Flush(Some(GuardBox(guard))))
+    (Logger::root(drain, o!()), Flush(Some(guard)))
 }
 
 fn slog_level(level: Level) -> slog::Level {
@@ -130,49 +125,6 @@ fn slog_level(level: Level) -> slog::Level {
     }
 }
 
-/// Goes on after a line that could not be written (a full disk), or that panicked while it was put
-/// into words: counts it, and says so in front of the next one that works.
-struct Persistent<D> {
-    drain: D,
-    lost: std::cell::Cell<u64>,
-}
-
-impl<D: Drain<Ok = ()>> Persistent<D> {
-    fn new(drain: D) -> Persistent<D> {
-        Persistent { drain, lost: std::cell::Cell::new(0) }
-    }
-
-    fn log_one(&self, record: &slog::Record<'_>, values: &slog::OwnedKVList) -> bool {
-        // Unwinding would end the writing thread, and with it the log.
-        catch_unwind(AssertUnwindSafe(|| self.drain.log(record, values).is_ok())).unwrap_or(false)
-    }
-}
-
-impl<D: Drain<Ok = ()>> Drain for Persistent<D> {
-    type Ok = ();
-    type Err = slog::Never;
-
-    fn log(&self, record: &slog::Record<'_>, values: &slog::OwnedKVList) -> Result<(), slog::Never> {
-        let lost = self.lost.get();
-        if lost > 0 {
-            let notice = format_args!("log lines could not be written");
-            let fixed = slog::record_static!(slog::Level::Error, "");
-            if self.log_one(&slog::Record::new(&fixed, &notice, slog::b!("lines" => lost)), &o!().into()) {
-                self.lost.set(0);
-            }
-        }
-        if !self.log_one(record, values) {
-            self.lost.set(self.lost.get().saturating_add(1));
-        }
-        Ok(())
-    }
-}
-
-/// Records that may wait for the writing thread: about a megabyte. Fifty resources that lose their
-/// link at once log some ten lines each.
-const QUEUE: usize = 4096;
-/// The writing thread's name.
-const THREAD: &str = "log";
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
 
 #[cfg(test)]

@@ -184,7 +184,9 @@ impl ChannelActor {
             self.round_over(ctx);
         }
         if self.machine.passes() && self.leaving.is_none() {
-            self.feed(Event::Next, "", ctx);
+            // What let a state pass on is why it does.
+            let why = if from == self.machine.state() { why } else { "" };
+            self.feed(Event::Next, why, ctx);
         } else if from != self.machine.state() {
             self.tell_state();
         }

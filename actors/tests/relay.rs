@@ -3,19 +3,10 @@
 
 mod common;
 
-use actix_rt::System;
-use common::{establish, two_sites};
+use common::{establish, simulated, two_sites};
 use drx_protocol::State;
 use drx_protocol::names::{Lane, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// Runs on an arbiter of its own whose clock moves only when everything waits.
-fn simulated(test: impl Future<Output = ()> + 'static) {
-    System::with_tokio_rt(|| {
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
-    })
-    .block_on(test);
-}
 
 #[test]
 fn a_session_carries_bytes_both_ways() {

@@ -114,7 +114,7 @@ pub(crate) static KEYS: [Key; 41] = {
         Key::new("restart", "initial", Time { zero: false }).default("100ms"),
         Key::new("restart", "max", Time { zero: false }).default("10s"),
         Key::new("restart", "factor", Real { min: 1.0, max: 100.0 }).default("2.0"),
-        Key::new("restart", "jitter", Real { min: 0.0, max: 1.0 }).default("0.2"),
+        Key::new("restart", "jitter", Real { min: 0.0, max: 0.99 }).default("0.2"),
         Key::new("restart", "stable_after", Time { zero: false }).default("30s"),
         Key::new("restart", "max_failures", Count { min: 1, max: 1000 }).default("5"),
         Key::new("restart", "window", Time { zero: false }).default("60s"),

@@ -70,7 +70,7 @@ outside = "[::]:7780"
 peer = "10.77.9.2:7780"
 bab = { size = 1000001 }
 link = { congestion_control = "bbr", checksum = "off", close_pending_timeout = "0", window = 65537 }
-restart = { initial = "1.000001ms", max = "90s", factor = 1.5, jitter = 1, max_failures = 1000 }
+restart = { initial = "1.000001ms", max = "90s", factor = 1.5, jitter = 0.9, max_failures = 1000 }
 "#;
     let config = good(&Sources::new("host").text("drx.toml", text));
     let printed = toml::to_string(&config).unwrap();

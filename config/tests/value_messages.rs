@@ -143,7 +143,7 @@ max_failures = 0
     let expected = r#"drx.toml:2:10: restart.factor: 0.5 is out of range; write a number from 1.0 to 100.0
 factor = 0.5
          ^
-drx.toml:3:10: restart.jitter: NaN is out of range; write a number from 0.0 to 1.0
+drx.toml:3:10: restart.jitter: NaN is out of range; write a number from 0.0 to 0.99
 jitter = nan
          ^
 drx.toml:4:16: restart.max_failures: 0 is out of range; write a whole number from 1 to 1000
@@ -162,7 +162,7 @@ max_failures = 5000000000
     let expected = r#"drx.toml:2:10: restart.factor: inf is out of range; write a number from 1.0 to 100.0
 factor = inf
          ^
-drx.toml:3:10: restart.jitter: 1.5 is out of range; write a number from 0.0 to 1.0
+drx.toml:3:10: restart.jitter: 1.5 is out of range; write a number from 0.0 to 0.99
 jitter = 1.5
          ^
 drx.toml:4:16: restart.max_failures: 5000000000 is out of range; write a whole number from 1 to 1000

@@ -42,6 +42,8 @@ pub struct Channel {
     farewell: Farewell,
     cause: Option<Cause>,
     place: Place,
+    /// It went where no generation follows.
+    over: bool,
     rules: Rules,
 }
 
@@ -69,6 +71,7 @@ impl Channel {
             farewell: Farewell::default(),
             cause: None,
             place: Place::SameLink,
+            over: false,
             rules,
         }
     }
@@ -142,7 +145,8 @@ impl Channel {
     /// Whether the channel has nothing to wait for: feed [`Event::Next`].
     pub fn passes(&self) -> bool {
         match self.state {
-            State::Bridged | State::Stopped => true,
+            State::Bridged => true,
+            State::Stopped => !self.over,
             State::Establishing => self.role == Role::Connector,
             State::ClosePending => self.flushed(),
             State::Stopping => self.parted(),
@@ -228,7 +232,7 @@ impl Channel {
                 self.give_up(Cause::LinkLost, None)
             }
 
-            (_, Stopped, E::Next) => self.begin_again(),
+            (_, Stopped, E::Next) if !self.over => self.begin_again(),
             (_, Stopped, E::LinkLost | E::LinkBroken) => {
                 self.lose_link();
                 self.go(Stopped, [])
@@ -328,6 +332,7 @@ impl Channel {
                 self.go(State::Bridging, [Action::Restart])
             }
             (Place::Down, _) => {
+                (self.over, self.place) = (true, Place::Down);
                 self.link = LinkState::Down;
                 self.go(State::Stopped, [Action::DropLink, Action::Leave])
             }

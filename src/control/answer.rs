@@ -17,7 +17,7 @@ use crate::daemon::Wish;
 
 /// Answers the request on `line`.
 pub(super) async fn answer(server: &Server, line: &[u8], log: &Logger) -> Response {
-    let answered = match serde_json::from_slice(line) {
+    let answered = match Request::parse(line) {
         Ok(request) => carry_out(server, request, log).await,
         Err(error) => Err(Problem::bad_request(format!("this is not a request: {error}"))),
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Talks to a running drxd.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -20,6 +20,9 @@ pub(super) struct Cli {
     /// Print more: addresses, lanes, since when, attempts, why a channel last stopped
     #[arg(short, long, global = true)]
     pub(super) verbose: bool,
+    /// With up, down and restart: return when it is done; a flush may take its time
+    #[arg(long, global = true)]
+    pub(super) wait: bool,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -38,24 +41,24 @@ pub(super) enum Command {
         name: Option<String>,
     },
     /// Start, or start again what has failed
-    Up(TargetArgs),
+    Up {
+        /// A resource or connection, or all [default: all]
+        name: Option<String>,
+    },
     /// Flush, then stop
-    Down(TargetArgs),
+    Down {
+        /// A resource or connection, or all [default: all]
+        name: Option<String>,
+    },
     /// Flush and stop, then start
-    Restart(TargetArgs),
+    Restart {
+        /// A resource or connection, or all [default: all]
+        name: Option<String>,
+    },
     /// The versions of this program and of the daemon
     Version,
     /// Flush, then end the daemon
     Shutdown,
-}
-
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub(super) struct TargetArgs {
-    /// A resource or connection, or all [default: all]
-    pub(super) name: Option<String>,
-    /// Return when it is done: a flush may take its time
-    #[arg(long)]
-    pub(super) wait: bool,
 }
 
 impl Cli {
@@ -93,7 +96,7 @@ impl Usage {
 
 /// Reads the command line, the program's name first.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {
-    Cli::try_parse_from(arguments).map_err(|error| {
+    let cli = Cli::try_parse_from(arguments).map_err(|error| {
         let later = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
             (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => {
                 LATER.iter().find(|later| *later == word)
@@ -101,7 +104,14 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
             _ => None,
         };
         later.map_or(Usage::Parser(error), |later| Usage::NotYet((*later).to_owned()))
-    })
+    })?;
+    // Known to the parser with every command, so that it may stand before one.
+    let can_wait = matches!(cli.command, Command::Up { .. } | Command::Down { .. } | Command::Restart { .. });
+    if cli.wait && !can_wait {
+        let why = "--wait goes with up, down and restart";
+        return Err(Usage::Parser(Cli::command().error(ErrorKind::ArgumentConflict, why)));
+    }
+    Ok(cli)
 }
 
 fn choose(option: Option<PathBuf>, variable: Option<&OsStr>) -> PathBuf {
@@ -118,7 +128,7 @@ NAME is a resource (r0) or a connection (r0-node2-node1). Options may stand befo
 Exit status: 0 done; 1 the daemon said no or did not answer within 5 s; 2 usage; 3 no daemon there.";
 
 /// Commands that come with later features.
-const LATER: [&str; 14] = [
+const LATER: [&str; 12] = [
     "watch",
     "events",
     "memusage",
@@ -131,15 +141,11 @@ const LATER: [&str; 14] = [
     "log",
     "show",
     "dump",
-    "memory",
-    "reload",
 ];
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-
-    use clap::CommandFactory;
 
     use super::*;
 
@@ -164,35 +170,34 @@ mod tests {
 
     #[test]
     fn options_stand_before_or_after_the_command() {
-        let cli = |json, verbose, socket: Option<&str>, command| Cli {
-            socket: socket.map(PathBuf::from),
-            json,
-            verbose,
-            command,
-        };
         let r0 = || Some("r0".to_owned());
-        let up = || Command::Up(TargetArgs { name: r0(), wait: true });
+        let everything = Cli {
+            socket: Some(PathBuf::from("/s")),
+            json: true,
+            verbose: true,
+            wait: true,
+            command: Command::Up { name: r0() },
+        };
         for line in [
-            "drx-ctl --socket /s --json -v up --wait r0",
+            "drx-ctl --socket /s --json -v --wait up r0",
             "drx-ctl up r0 --wait -v --json --socket /s",
             "drx-ctl -v up --socket=/s r0 --json --wait",
         ] {
-            assert_eq!(parsed(line).unwrap(), cli(true, true, Some("/s"), up()), "{line}");
+            assert_eq!(parsed(line).unwrap(), everything, "{line}");
         }
-        let plain = |command| cli(false, false, None, command);
-        let none = || TargetArgs { name: None, wait: false };
         let cases = [
             ("connections", Command::Connections { name: None }),
             ("connections all", Command::Connections { name: Some("all".to_owned()) }),
             ("co r0", Command::Connections { name: r0() }),
             ("status", Command::Status { name: None }),
             ("status r0", Command::Status { name: r0() }),
-            ("up", Command::Up(none())),
-            ("down", Command::Down(none())),
-            ("restart", Command::Restart(none())),
+            ("up", Command::Up { name: None }),
+            ("down", Command::Down { name: None }),
+            ("restart r0", Command::Restart { name: r0() }),
             ("version", Command::Version),
             ("shutdown", Command::Shutdown),
         ];
+        let plain = |command| Cli { socket: None, json: false, verbose: false, wait: false, command };
         for (line, command) in cases {
             assert_eq!(parsed(&format!("drx-ctl {line}")).unwrap(), plain(command), "{line}");
         }
@@ -200,9 +205,16 @@ mod tests {
 
     #[test]
     fn what_is_no_command_is_usage() {
-        for line in
-            ["", "frobnicate", "up r0 r1", "status --wait", "shutdown r0", "co -x", "--socket", "UP r0"]
-        {
+        for line in [
+            "",
+            "frobnicate",
+            "up r0 r1",
+            "status --wait",
+            "--wait shutdown",
+            "shutdown r0",
+            "co -x",
+            "UP r0",
+        ] {
             let said = refused(&format!("drx-ctl {line}"));
             assert!(said.contains("Usage: drx-ctl"), "{line}: {said}");
         }

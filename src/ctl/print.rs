@@ -15,7 +15,7 @@ pub(super) fn text(command: &Command, result: &RawValue, verbose: bool) -> Resul
             connections_table(&report.resources, verbose)
         }
         Command::Status { .. } => status(&serde_json::from_str(json)?, verbose),
-        Command::Up(_) | Command::Down(_) | Command::Restart(_) | Command::Shutdown => {
+        Command::Up { .. } | Command::Down { .. } | Command::Restart { .. } | Command::Shutdown => {
             let Accepted { command, name, finished } = serde_json::from_str(json)?;
             let done = if finished { "done" } else { "begun" };
             match command.as_str() {

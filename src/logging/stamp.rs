@@ -30,9 +30,9 @@ pub(super) fn print_header(
 ) -> io::Result<bool> {
     to.start_timestamp()?;
     match record.tag() {
-        stamp if stamp.starts_with(|c: char| c.is_ascii_digit()) => write!(to, "{stamp}")?,
-        // The logging itself speaks, of lines that were lost (slog-async with a tag of its own).
-        _ => write!(to, "{}", now())?,
+        // The logging itself speaks, of lines that were lost.
+        "" => write!(to, "{}", now())?,
+        stamp => write!(to, "{stamp}")?,
     }
     to.start_whitespace()?;
     write!(to, " ")?;

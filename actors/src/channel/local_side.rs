@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
+use drx_protocol::State;
 use drx_protocol::channel::{Close, Event};
 use drx_protocol::first_packet;
 use drx_protocol::frame::{Credit, Frame};
@@ -71,8 +72,8 @@ impl ChannelActor {
         };
         let handle = ctx.spawn(dialled.into_actor(self).map(move |dialled, channel, ctx| {
             channel.dialling_bsr = None;
-            if channel.machine.attempt() != attempt {
-                return;
+            if channel.machine.attempt() != attempt || channel.machine.state() != State::Connecting {
+                return; // the offer it was for is withdrawn
             }
             match dialled {
                 Ok(stream) => channel.bsr_answered(stream, channel_type, ctx),
@@ -176,7 +177,7 @@ impl Handler<BsrConnected> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, BsrConnected(stream): BsrConnected, ctx: &mut Context<Self>) {
-        if self.machine.state() != drx_protocol::State::Waiting {
+        if self.machine.state() != State::Waiting {
             // The state changed while the connection was on its way here: reset before any byte.
             debug!(self.log, "bsr came too late"; "state" => %self.machine.state());
             stream.abort();

@@ -16,6 +16,9 @@ use drx_protocol::{Standing, State, first_packet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub struct Site {
+    /// Which of the relay's resources is meant.
+    index: usize,
+    resources: Vec<ResourceSettings>,
     pub node: &'static str,
     pub relay: Addr<Relay>,
     pub net: Arc<MemoryNet>,
@@ -28,7 +31,8 @@ fn address(text: &str) -> SocketAddr {
 }
 
 pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings {
-    let restart = RestartSettings { max: Duration::from_millis(200), max_failures: 1000, ..Default::default() };
+    let restart =
+        RestartSettings { max: Duration::from_millis(200), max_failures: 1000, ..Default::default() };
     ResourceSettings {
         name: name.into(),
         remote: format!("node{there}"),
@@ -53,9 +57,9 @@ pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings 
 pub fn site(net: &Arc<MemoryNet>, node: &'static str, resources: Vec<ResourceSettings>) -> Site {
     let log = slog::Logger::root(TestDrain, slog::o!());
     let (inside, bsr) = (resources[0].inside, resources[0].bsr);
-    let settings = Settings { node: node.into(), resources, arbiters: 0 };
+    let settings = Settings { node: node.into(), resources: resources.clone(), arbiters: 0 };
     let relay = Relay::new(settings, Arc::clone(net) as Arc<dyn Net>, log).with_faults().start();
-    Site { node, relay, net: Arc::clone(net), inside, bsr }
+    Site { index: 0, resources, node, relay, net: Arc::clone(net), inside, bsr }
 }
 
 pub fn two_sites() -> (Site, Site) {
@@ -90,8 +94,42 @@ impl slog::Drain for TestDrain {
 }
 
 impl Site {
+    /// The same relay, meaning another resource.
+    pub fn beside(&self, index: usize) -> Site {
+        let settings = &self.resources[index];
+        Site {
+            index,
+            resources: self.resources.clone(),
+            node: self.node,
+            relay: self.relay.clone(),
+            net: Arc::clone(&self.net),
+            inside: settings.inside,
+            bsr: settings.bsr,
+        }
+    }
+
+    /// Once its supervisor answers: while it is being restarted there is none.
     pub async fn report(&self) -> ResourceReport {
-        self.relay.send(Snapshot).await.unwrap().resources.remove(0)
+        let name = &self.resources[self.index].name;
+        for _ in 0..60_000 {
+            let resources = self.relay.send(Snapshot).await.unwrap().resources;
+            if let Some(report) = resources.into_iter().find(|report| report.name == *name) {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{}: {name} never reported", self.node);
+    }
+
+    /// Waits until it is so.
+    pub async fn eventually(&self, what: &str, mut so: impl AsyncFnMut(&Site) -> bool) {
+        for _ in 0..60_000 {
+            if so(self).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{}: it never was so that {what}", self.node);
     }
 
     pub async fn channel(&self, role: Role, lane: Lane) -> ChannelReport {
@@ -124,17 +162,23 @@ impl Site {
         panic!("{}: session never became {whole}", self.node);
     }
 
-    /// bsr of this site opens a connection and says its first packet.
-    pub async fn open(&self, channel_type: ChannelType) -> Box<dyn Stream> {
+    /// bsr of this site connects, as soon as it is let in.
+    pub async fn connect(&self) -> Box<dyn Stream> {
         for _ in 0..60_000 {
             let dial = self.net.connect(self.inside, Some(self.bsr.ip()), &SocketOptions::local()).await;
-            if let Ok(mut stream) = dial {
-                stream.write_all(&first_packet::bytes(channel_type)).await.unwrap();
+            if let Ok(stream) = dial {
                 return stream;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         panic!("{}: inside never let bsr in", self.node);
+    }
+
+    /// bsr of this site opens a connection and says its first packet.
+    pub async fn open(&self, channel_type: ChannelType) -> Box<dyn Stream> {
+        let mut stream = self.connect().await;
+        stream.write_all(&first_packet::bytes(channel_type)).await.unwrap();
+        stream
     }
 
     pub async fn listen(&self) -> Box<dyn Listener> {
@@ -168,4 +212,12 @@ pub async fn establish(one: &Site, two: &Site) -> Session {
     one.until_session(true).await;
     two.until_session(true).await;
     Session { data: [data_one, data_two], meta: [meta_one, meta_two], listeners }
+}
+
+/// Runs on an arbiter of its own whose clock moves only when everything waits.
+pub fn simulated(test: impl Future<Output = ()> + 'static) {
+    actix_rt::System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    })
+    .block_on(test);
 }

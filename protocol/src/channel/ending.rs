@@ -86,7 +86,7 @@ impl Channel {
             return actions; // its timer starts when it is released
         }
         actions.push(Action::StartTimer);
-        if matches!(cause, Cause::Remote(_)) {
+        if matches!(cause, Cause::Remote(ending) if !leaves_bytes(ending)) {
             self.state = State::Stopping;
             self.close_local(Close::Gently, &mut actions);
         } else {
@@ -250,6 +250,16 @@ impl Channel {
 
     fn is_ending(&self) -> bool {
         matches!(self.state, State::ClosePending | State::Stopping | State::Stopped)
+    }
+}
+
+/// Whether an ABORT leaves bytes behind that bsr can still be given. Not when they could not be
+/// written before, or are not to be trusted.
+fn leaves_bytes(ending: Ending) -> bool {
+    match ending.reason {
+        EndReason::Partner | EndReason::Operator | EndReason::LinkLost => true,
+        // bsr closes with an ABORT only before anything was relayed.
+        EndReason::BsrClosed | EndReason::FlushTimeout | EndReason::Failure | EndReason::Protocol => false,
     }
 }
 
