@@ -171,9 +171,13 @@ impl Resource {
         let (supervisor, reports) = (ctx.address(), ctx.address().recipient());
         let lane = self.lane(slot);
         lane.generation += 1;
-        lane.state = machine.state();
-        lane.since = Instant::now();
         lane.restart = None;
+        lane.since = Instant::now();
+        match (machine.state(), lane.generation) {
+            // It was never in another state, or went there itself.
+            (state @ State::Allocating, 1) | (state @ State::Bridging, _) => lane.state = state,
+            (state, _) => lane.moved(state, "it begins anew"),
+        }
         let (generation, memory, log) = (lane.generation, lane.memory.clone(), lane.log.clone());
         lane.child = Some(spawn(
             generation,
@@ -254,6 +258,9 @@ impl Resource {
     fn broke(&mut self, slot: Slot, what: &str, ctx: &mut Context<Self>) {
         let orders = self.sessions.ended(slot, EndedBy::Failure);
         self.carry_out(orders);
+        // Its sockets are closed already, with the actors that had them.
+        self.lane(slot).moved(State::Stopping, what);
+        self.lane(slot).moved(State::Stopped, what);
         self.over(slot);
         if !self.up {
             return self.settled(ctx);
@@ -314,6 +321,17 @@ impl Resource {
         let channels: Vec<_> = self.lanes.iter().map(|lane| (lane.slot, lane.state, false)).collect();
         let lane = open_lane(&channels, Rules::ALL)?;
         Some(Slot { role: Role::Acceptor, lane })
+    }
+}
+
+impl Lane {
+    /// What its actor cannot say itself: there is none, or it is broken.
+    fn moved(&mut self, to: State, why: &str) {
+        if self.state != to {
+            info!(self.log, "transition"; "from" => %self.state, "to" => %to, "why" => why);
+            self.state = to;
+            self.since = Instant::now();
+        }
     }
 }
 
