@@ -21,10 +21,6 @@ impl Budget {
         self.size
     }
 
-    pub(crate) fn used(&self) -> u64 {
-        self.used.get()
-    }
-
     /// Takes up to `bytes`; returns how many there were.
     pub(crate) fn reserve(&self, bytes: u64) -> u64 {
         let taken = bytes.min(self.size - self.used.get());

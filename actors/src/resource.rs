@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, SpawnHandle};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle};
 use drx_protocol::admission::Admission;
 use drx_protocol::channel::{Channel, EndedBy, Place};
 use drx_protocol::names::{Epoch, Role};
@@ -22,6 +22,7 @@ use drx_protocol::restart::{Restarts, Verdict};
 use drx_protocol::rules::Rules;
 use drx_protocol::session::{Order, Sessions, Slot, open_lane};
 use drx_protocol::{Standing, State};
+use futures_util::future::join_all;
 use slog::{Logger, debug, error, info, o};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -31,7 +32,7 @@ use crate::budget::Budget;
 use crate::channel::{ChannelActor, Memory, StrikeAt, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
 use crate::inside::{AtInside, Inside};
-use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled};
+use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Report};
 use crate::net::Net;
 use crate::outside::ListenTrouble;
 use crate::quiet::Quiet;
@@ -389,7 +390,10 @@ impl Handler<ChannelEvent> for Resource {
             }
             ChannelNews::Trouble(trouble) => lane.trouble = trouble,
             ChannelNews::Over { place, why, held_link, unflushed } => {
-                self.unflushed += unflushed;
+                // A link that was lost took its bytes along long ago: that is no word about this goodbye.
+                if place == Place::Down || !self.up {
+                    self.unflushed += unflushed;
+                }
                 self.ended(slot, place, &why, held_link, ctx);
             }
             ChannelNews::Failed(what) => self.broke(slot, &what, ctx),
@@ -539,10 +543,18 @@ impl Handler<StrikeIn> for Resource {
 pub(crate) struct Held;
 
 impl Handler<Held> for Resource {
-    type Result = MessageResult<Held>;
+    type Result = ResponseFuture<u64>;
 
-    fn handle(&mut self, _: Held, _: &mut Context<Self>) -> MessageResult<Held> {
-        MessageResult(self.terms.data.used() + self.terms.meta.used())
+    fn handle(&mut self, _: Held, _: &mut Context<Self>) -> ResponseFuture<u64> {
+        // The budgets would say more: what bsr's connections may still read is reserved in them, too.
+        let asked: Vec<_> =
+            self.lanes.iter().filter_map(|lane| Some(lane.child.as_ref()?.addr().send(Report))).collect();
+        let left_already = self.unflushed;
+        Box::pin(async move {
+            let reports = join_all(asked).await;
+            let held: u64 = reports.into_iter().filter_map(Result::ok).map(|report| report.bab.used).sum();
+            left_already + held
+        })
     }
 }
 
