@@ -130,6 +130,7 @@ struct Round {
     lifted: bool,
     lift_timer: Option<SpawnHandle>,
     ack_timer: Option<SpawnHandle>,
+    budget_timer: Option<SpawnHandle>,
     told_flushed: bool,
     told_delivered: bool,
 }
@@ -164,7 +165,7 @@ impl Bab {
 
     fn end(&mut self, ctx: &mut Context<Self>) {
         if let Some(round) = self.round.take() {
-            for timer in [round.lift_timer, round.ack_timer].into_iter().flatten() {
+            for timer in [round.lift_timer, round.ack_timer, round.budget_timer].into_iter().flatten() {
                 ctx.cancel_future(timer);
             }
         }
@@ -243,10 +244,18 @@ impl Round {
             }
             return;
         }
-        let more = self.budget.reserve(READ_AHEAD - self.granted);
+        let more = self.budget.promise(READ_AHEAD - self.granted);
         if more > 0 {
             self.granted += more;
             self.local.do_send(MayRead(more as usize));
+        } else if self.granted == 0 && self.out.held() == 0 && self.budget_timer.is_none() {
+            // Another lane holds all of it (an older duplicate, on its way out): nothing that
+            // happens here would tell when there is some again.
+            self.budget_timer = Some(ctx.run_later(BUDGET_AGAIN, |bab, ctx| {
+                let Some(round) = &mut bab.round else { return };
+                round.budget_timer = None;
+                bab.go_on(ctx);
+            }));
         }
     }
 
@@ -286,7 +295,8 @@ impl Round {
 
 impl Drop for Round {
     fn drop(&mut self) {
-        self.budget.release(self.out.held() + self.granted);
+        self.budget.release(self.out.held());
+        self.budget.take_back(self.granted);
     }
 }
 
@@ -320,6 +330,7 @@ impl Handler<Begin> for Bab {
             lifted: false,
             lift_timer: None,
             ack_timer: None,
+            budget_timer: None,
             told_flushed: false,
             told_delivered: false,
         });
@@ -374,9 +385,10 @@ impl Handler<FromBsr> for Bab {
         let length = bytes.len() as u64;
         round.granted = round.granted.saturating_sub(length);
         if round.finish.is_some() || round.parted {
-            round.budget.release(length); // it came behind the end
+            round.budget.take_back(length); // it came behind the end
             return;
         }
+        round.budget.hold(length);
         round.out.append(length);
         round.store.append(bytes, Instant::now());
         self.go_on(ctx);
@@ -441,6 +453,8 @@ const READ_AHEAD: u64 = 512 * 1024;
 const UNSENT: u64 = 1024 * 1024;
 /// A link that does not get below [`UNSENT`] in this time is slow.
 const DRAINS_WITHIN: Duration = Duration::from_millis(10);
+/// How often a lane asks again while another one holds the whole budget.
+const BUDGET_AGAIN: Duration = Duration::from_millis(20);
 /// What the link is given at a time: two frames are on their way while the next is made.
 const LINK_QUEUE: usize = 512 * 1024;
 /// Bytes written to bsr after which an acknowledgement does not wait for company.

@@ -524,7 +524,7 @@ impl Handler<Held> for Resource {
     type Result = MessageResult<Held>;
 
     fn handle(&mut self, _: Held, _: &mut Context<Self>) -> MessageResult<Held> {
-        MessageResult(self.terms.data.used() + self.terms.meta.used())
+        MessageResult(self.terms.data.held() + self.terms.meta.held())
     }
 }
 
