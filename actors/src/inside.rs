@@ -55,6 +55,7 @@ impl Inside {
             let trouble = match listening {
                 Ok(listener) => {
                     inside.listener = Some(listener);
+                    ctx.spawn(Pump);
                     None
                 }
                 Err(error) => {
@@ -90,6 +91,8 @@ impl Inside {
     }
 }
 
+/// Begins with the listener: spawned earlier it would have had its turn before there is one, and nobody
+/// would wake it.
 struct Pump;
 
 impl ActorFuture<Inside> for Pump {
@@ -111,7 +114,6 @@ impl Actor for Inside {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.listen(ctx);
-        ctx.spawn(Pump);
     }
 }
 

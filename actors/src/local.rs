@@ -15,8 +15,8 @@ use bytes::Bytes;
 use drx_protocol::ChannelType;
 use drx_protocol::channel::Close;
 use drx_protocol::first_packet::{self, Excerpt};
-
 use tokio::io::AsyncWrite;
+use tokio::time::{Sleep, sleep};
 
 use crate::bab::{Bab, FromBsr, Written};
 use crate::net::Stream;
@@ -92,6 +92,8 @@ pub(crate) struct LocalSocket {
     preface: usize,
     granted: usize,
     closing: Option<Close>,
+    /// How long bsr still has for its own close.
+    linger: Option<Pin<Box<Sleep>>>,
     shut: bool,
     told_closed: bool,
     write_failed: bool,
@@ -149,6 +151,7 @@ impl LocalSocket {
             queue,
             granted: 0,
             closing: None,
+            linger: None,
             shut: false,
             told_closed: false,
             write_failed: false,
@@ -168,6 +171,11 @@ impl LocalSocket {
 
     /// One turn: at most one read, and as many writes as the socket takes.
     fn turn(&mut self, ctx: &mut Context<Self>, cx: &mut Wakeup<'_>) {
+        // Not an actix timer: what one changes after this was polled nobody would look at.
+        if self.linger.as_mut().is_some_and(|linger| linger.as_mut().poll(cx).is_ready()) {
+            self.linger = None;
+            self.closing = Some(Close::Hard);
+        }
         if self.closing == Some(Close::Hard) {
             if let Some(stream) = self.stream.take() {
                 stream.abort();
@@ -356,12 +364,12 @@ impl Handler<StopReading> for LocalSocket {
 impl Handler<CloseLocal> for LocalSocket {
     type Result = ();
 
-    fn handle(&mut self, CloseLocal(close): CloseLocal, ctx: &mut Context<Self>) {
+    fn handle(&mut self, CloseLocal(close): CloseLocal, _: &mut Context<Self>) {
         if self.reading != Reading::Ended {
             self.reading = Reading::Drain;
         }
         if self.closing.is_none() {
-            ctx.run_later(LINGER, |socket, _| socket.closing = Some(Close::Hard));
+            self.linger = Some(Box::pin(sleep(LINGER)));
         }
         if self.closing != Some(Close::Hard) {
             self.closing = Some(close);

@@ -89,6 +89,7 @@ impl Outside {
             Ok(listener) => {
                 info!(outside.log, "listening for other DRX"; "outside" => %outside.at);
                 outside.listener = Some(listener);
+                ctx.spawn(Pump);
                 outside.in_trouble(None);
             }
             Err(error) => {
@@ -198,6 +199,8 @@ fn names(routes: &[Route]) -> String {
     routes.iter().map(|route| route.remote.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// Begins with the listener: spawned earlier it would have had its turn before there is one, and nobody
+/// would wake it.
 struct Pump;
 
 impl ActorFuture<Outside> for Pump {
@@ -219,7 +222,6 @@ impl Actor for Outside {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.listen(ctx);
-        ctx.spawn(Pump);
     }
 }
 

@@ -1,0 +1,47 @@
+//! What /proc says of a process.
+
+use std::fs;
+
+/// A process at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Open file descriptors.
+    pub files: usize,
+    /// Sockets among them.
+    pub sockets: usize,
+    /// Resident memory, bytes.
+    pub resident: u64,
+    /// The most it ever was, bytes.
+    pub peak: u64,
+}
+
+impl Figures {
+    /// Those of a process that runs.
+    pub fn of(pid: u32) -> Figures {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+        let bytes = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel says it");
+            line.trim_end_matches("kB").trim().parse::<u64>().expect("a number of kB") * 1024
+        };
+        let links: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
+            .expect("the process is ours")
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .collect();
+        let sockets = links.iter().filter(|link| link.to_string_lossy().starts_with("socket:")).count();
+        Figures { files: links.len(), sockets, resident: bytes("VmRSS:"), peak: bytes("VmHWM:") }
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        write!(
+            f,
+            "{} files, {} sockets, {:.1} MiB resident, {:.1} MiB at most",
+            self.files,
+            self.sockets,
+            mib(self.resident),
+            mib(self.peak)
+        )
+    }
+}

@@ -1,0 +1,250 @@
+//! Every transition of a channel, made by two real `drxd` and seen in their logs.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::net::TcpStream;
+
+use drx_integration::bsr::{End, closed_after, end_of, finish, is_open, reset};
+use drx_integration::pair::{Opening, Pair, Session, join};
+use drx_integration::process::Process;
+use drx_protocol::State;
+use drx_protocol::names::{ChannelType, Lane, Role};
+
+/// What an acceptor does (docs/channels.md 2).
+const ACCEPTOR: &[&str] = &[
+    "allocating -> bridging",
+    "bridging -> bridged",
+    "bridged -> waiting",
+    "waiting -> connected",
+    "connected -> establishing",
+    "establishing -> established",
+    // data, meta
+    "established -> close_pending",
+    "established -> stopping",
+    "close_pending -> stopping",
+    "stopping -> stopped",
+    // the link is kept, is lost, and everything begins anew
+    "stopped -> waiting",
+    "stopped -> bridging",
+    "stopped -> allocating",
+    // given up on the way: the operator, the link or bsr
+    "bridging -> stopping",
+    "waiting -> stopping",
+    "connected -> stopping",
+    "establishing -> stopping",
+    // a dial that overtakes the news of the old link's end
+    "waiting -> bridged",
+];
+
+/// What a connector does.
+const CONNECTOR: &[&str] = &[
+    "allocating -> bridging",
+    "bridging -> bridged",
+    "bridged -> connecting",
+    "connecting -> establishing",
+    "establishing -> established",
+    "established -> close_pending",
+    "established -> stopping",
+    "close_pending -> stopping",
+    "stopping -> stopped",
+    "stopped -> connecting",
+    "stopped -> bridging",
+    "stopped -> allocating",
+    "bridging -> stopping",
+    "connecting -> stopping",
+];
+
+#[test]
+fn every_transition_is_made() {
+    let mut pair = Pair::of_processes(&["restart.max=200ms", "link.keepalive_timeout=3s"]);
+    pair.until_quiet();
+
+    for opening in Opening::ALL {
+        bsr_ends_a_session(&pair, opening);
+    }
+    the_newest_of_two_data_connections_counts(&pair);
+    a_crossing_is_resolved_by_the_two_bsr(&pair);
+    bsr_leaves_before_its_first_packet(&pair);
+    bsr_leaves_before_the_other_one_answers(&mut pair);
+    a_link_is_lost_before_a_session(&pair);
+    a_link_is_lost_in_a_session(&pair);
+    a_dial_overtakes_the_end_of_the_old_link(&pair);
+    an_operator_ends_a_session(&pair);
+    an_operator_takes_a_resource_down_that_has_no_link(&pair);
+
+    let logs = [&pair.one, &pair.two].map(|site| site.node.log());
+    for (role, expected) in [(Role::Acceptor, ACCEPTOR), (Role::Connector, CONNECTOR)] {
+        let seen: BTreeSet<_> = logs.iter().flat_map(|log| log.steps(role)).collect();
+        let expected: BTreeSet<_> = expected.iter().map(ToString::to_string).collect();
+        let list = |set: &BTreeSet<_>, other| set.difference(other).cloned().collect::<Vec<String>>();
+        assert_eq!(list(&expected, &seen), [""; 0], "{role}: never seen");
+        assert_eq!(list(&seen, &expected), [""; 0], "{role}: not in docs/channels.md");
+    }
+    for log in logs {
+        assert!(!log.says(&["ERRO"]) && !log.says(&["CRIT"]), "nothing was a fault:\n{log}");
+        assert!(!log.says(&["slog-async"]), "no line of the log was lost");
+    }
+}
+
+/// Either bsr, either connection, either way of closing: all four ends are closed, and the links stay.
+fn bsr_ends_a_session(pair: &Pair<Process>, opening: Opening) {
+    for leaving in 0..4 {
+        let session = pair.establish(opening);
+        let links = links(pair);
+        let Session { data: [data_one, data_two], meta: [meta_one, meta_two] } = session;
+        let mut ends = vec![data_one, data_two, meta_one, meta_two];
+        let left = ends.remove(leaving);
+        if leaving % 2 == 0 {
+            finish(&left);
+            assert_eq!(end_of(&left).0, End::Finished, "{opening:?}: the relay closes what bsr closed");
+        } else {
+            reset(left);
+        }
+        for end in &ends {
+            assert_eq!(end_of(end).1, 0, "{opening:?}: nothing was under way");
+        }
+        drop(ends);
+        pair.until_quiet();
+        assert_eq!(links, self::links(pair), "{opening:?}: the links are kept");
+    }
+}
+
+/// The names of all links, as both sites know them.
+fn links(pair: &Pair<Process>) -> Vec<String> {
+    let mut links: Vec<_> = [&pair.one, &pair.two]
+        .iter()
+        .flat_map(|site| site.resource().unwrap().channels)
+        .map(|channel| format!("{:?}", channel.link))
+        .collect();
+    links.sort();
+    links
+}
+
+fn the_newest_of_two_data_connections_counts(pair: &Pair<Process>) {
+    for by_the_same in [true, false] {
+        let Session { data, meta } = pair.establish(Opening::DataByTwo);
+        let newest: [TcpStream; 2] = if by_the_same {
+            let [two, one] = join(&pair.two, &pair.one, ChannelType::Data);
+            [one, two]
+        } else {
+            join(&pair.one, &pair.two, ChannelType::Data)
+        };
+        pair.until_session(true);
+        let [older_one, older_two] = data;
+        // The accepting bsr closes its own older one: that ends nothing else.
+        finish(&older_one);
+        assert_eq!(end_of(&older_two).1, 0);
+        drop((older_one, older_two));
+        pair.two.until(Role::Acceptor, Lane::Zero, State::Waiting);
+        pair.one.until(Role::Connector, Lane::Zero, State::Connecting);
+        pair.until_session(true);
+        let mut session = Session { data: newest, meta };
+        session.check();
+        end(pair, session);
+    }
+}
+
+/// Both open data at once; each keeps what came in and closes its own, and one of them does so late.
+fn a_crossing_is_resolved_by_the_two_bsr(pair: &Pair<Process>) {
+    let by_one = pair.one.bsr.open(ChannelType::Data);
+    let by_two = pair.two.bsr.open(ChannelType::Data);
+    let (_, from_one) = pair.two.bsr.take();
+    let (_, from_two) = pair.one.bsr.take();
+    finish(&by_one);
+    assert_eq!(end_of(&from_one).1, 0, "the crossed connection is closed at its other end");
+    drop((by_one, from_one));
+    assert!(is_open(&by_two) && is_open(&from_two), "the other one stands");
+    pair.one.until(Role::Acceptor, Lane::Zero, State::Waiting);
+    pair.two.until(Role::Connector, Lane::Zero, State::Connecting);
+    let meta = join(&pair.one, &pair.two, ChannelType::Meta);
+    pair.until_session(true);
+    let mut session = Session { data: [from_two, by_two], meta };
+    session.check();
+    end(pair, session);
+}
+
+fn bsr_leaves_before_its_first_packet(pair: &Pair<Process>) {
+    let silent = pair.one.bsr.dial().unwrap();
+    pair.one.until(Role::Acceptor, Lane::Zero, State::Connected);
+    finish(&silent);
+    assert_eq!(end_of(&silent).1, 0);
+    pair.until_quiet();
+}
+
+fn bsr_leaves_before_the_other_one_answers(pair: &mut Pair<Process>) {
+    pair.two.bsr.deafen();
+    let early = pair.one.bsr.open(ChannelType::Meta);
+    pair.one.until(Role::Acceptor, Lane::Zero, State::Establishing);
+    finish(&early);
+    end_of(&early);
+    pair.until_quiet();
+    pair.two.bsr.listen();
+    assert!(pair.two.bsr.is_left_alone(), "the offer was withdrawn");
+}
+
+fn a_link_is_lost_before_a_session(pair: &Pair<Process>) {
+    let before = links(pair);
+    pair.way_to_one.cut();
+    pair.way_to_two.cut();
+    pair.one.until_quiet();
+    pair.until_quiet();
+    let after = links(pair);
+    assert!(before.iter().all(|link| !after.contains(link)), "all links are new");
+}
+
+fn a_link_is_lost_in_a_session(pair: &Pair<Process>) {
+    let session = pair.establish(Opening::DataByTwo);
+    pair.way_to_one.cut();
+    for end in session.ends() {
+        assert_eq!(end_of(end).1, 0);
+    }
+    drop(session);
+    pair.until_quiet();
+}
+
+fn a_dial_overtakes_the_end_of_the_old_link(pair: &Pair<Process>) {
+    let since = pair.two.node.log_lines();
+    let _halves = pair.way_to_two.cut_unnoticed();
+    pair.one.until_quiet();
+    pair.two.node.until_logged(since, &["channel: acceptor", "from: waiting, to: bridged"]);
+    pair.until_quiet();
+}
+
+fn an_operator_ends_a_session(pair: &Pair<Process>) {
+    let session = pair.establish(Opening::DataByOne);
+    let restarted = pair.one.node.ctl(&["restart", "--wait", "r0"]);
+    assert!(restarted.status.success(), "{restarted:?}");
+    for end in session.ends() {
+        assert_eq!(end_of(end).1, 0);
+    }
+    drop(session);
+    pair.until_quiet();
+}
+
+fn an_operator_takes_a_resource_down_that_has_no_link(pair: &Pair<Process>) {
+    pair.way_to_one.close();
+    pair.way_to_two.close();
+    pair.one.until(Role::Acceptor, Lane::Zero, State::Bridging);
+    pair.one.until(Role::Connector, Lane::Zero, State::Bridging);
+    for command in ["down", "up"] {
+        let done = pair.one.node.ctl(&[command, "--wait", "r0"]);
+        assert!(done.status.success(), "{done:?}");
+    }
+    pair.way_to_one.open();
+    pair.way_to_two.open();
+    pair.until_quiet();
+    end(pair, pair.establish(Opening::BothByTwo));
+}
+
+/// bsr at site one leaves.
+fn end(pair: &Pair<Process>, session: Session) {
+    let Session { data: [data_one, data_two], meta: [meta_one, meta_two] } = session;
+    let now = std::time::Instant::now();
+    finish(&data_one);
+    finish(&meta_one);
+    for end in [&data_two, &meta_two] {
+        closed_after(end, now);
+    }
+    drop((data_one, data_two, meta_one, meta_two));
+    pair.until_quiet();
+}
