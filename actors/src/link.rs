@@ -7,7 +7,7 @@
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context as Wakeup, Poll};
+use std::task::{Context as Wakeup, Poll, Waker};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
@@ -89,6 +89,8 @@ pub(crate) struct LinkSocket {
     pings: u64,
     /// Silent for too long, if there is nothing to be read right now either.
     suspect: bool,
+    /// Wakes the pump: what a timer changes after the pump's turn it would not look at.
+    pump: Option<Waker>,
     hanging_up: bool,
     broken: bool,
     ended: bool,
@@ -122,6 +124,7 @@ impl LinkSocket {
             pinged: None,
             pings: 0,
             suspect: false,
+            pump: None,
             hanging_up: false,
             broken: false,
             ended: false,
@@ -132,6 +135,7 @@ impl LinkSocket {
         if self.ended {
             return;
         }
+        self.pump = Some(cx.waker().clone());
         let news = match self.write(cx) {
             Err(why) => Some(why),
             Ok(()) if self.hanging_up && self.queue.is_empty() => Some("closed by this DRX".into()),
@@ -242,6 +246,9 @@ impl LinkSocket {
     fn tick(&mut self) {
         if self.silence() >= self.terms.keepalive_timeout {
             self.suspect = true;
+        }
+        if let Some(pump) = &self.pump {
+            pump.wake_by_ref();
         }
         // A ping that is not answered yet stays the one that is timed.
         let due = self.pinged.is_none_or(|(_, since)| since.elapsed() >= self.terms.keepalive_interval);

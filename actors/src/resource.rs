@@ -99,6 +99,17 @@ struct ChannelExited {
     exited: ChildExited,
 }
 
+impl Lane {
+    /// Says a transition that no channel actor can say, because there is none.
+    fn moved(&mut self, to: State, why: &str) {
+        if self.state != to {
+            info!(self.log, "transition"; "from" => %self.state, "to" => %to, "why" => why, "attempt" => 0);
+            self.state = to;
+            self.since = Instant::now();
+        }
+    }
+}
+
 impl Resource {
     pub(crate) fn new(seed: Seed) -> Resource {
         let log = seed.log.new(o!("resource" => seed.settings.name.clone()));
@@ -171,8 +182,11 @@ impl Resource {
         let (supervisor, reports) = (ctx.address(), ctx.address().recipient());
         let lane = self.lane(slot);
         lane.generation += 1;
-        lane.state = machine.state();
-        lane.since = Instant::now();
+        if lane.generation == 1 {
+            lane.state = machine.state();
+        }
+        // Into bridging the last generation has said it.
+        lane.moved(machine.state(), "it is started again");
         lane.restart = None;
         let (generation, memory, log) = (lane.generation, lane.memory.clone(), lane.log.clone());
         lane.child = Some(spawn(
@@ -222,8 +236,9 @@ impl Resource {
         self.carry_out(orders);
         let lane = self.lane(slot);
         lane.child = None;
-        lane.state = State::Stopped;
-        lane.since = Instant::now();
+        if lane.state != State::Bridging {
+            lane.state = State::Stopped;
+        }
     }
 
     fn ended(
@@ -254,11 +269,14 @@ impl Resource {
     fn broke(&mut self, slot: Slot, what: &str, ctx: &mut Context<Self>) {
         let orders = self.sessions.ended(slot, EndedBy::Failure);
         self.carry_out(orders);
+        let lane = self.lane(slot);
+        lane.moved(State::Stopping, what);
+        lane.moved(State::Stopped, "nothing of it is left");
+        *lane.memory.last_stop.borrow_mut() = Some(what.to_owned());
         self.over(slot);
         if !self.up {
             return self.settled(ctx);
         }
-        *self.lane(slot).memory.last_stop.borrow_mut() = Some(what.to_owned());
         let now = self.terms.started.elapsed();
         let verdict = self.lane(slot).memory.restarts.borrow_mut().failed(now, fastrand::f64());
         match verdict {
