@@ -208,6 +208,8 @@ impl Resource {
         for lane in &mut self.lanes {
             if let Some(restart) = lane.restart.take() {
                 ctx.cancel_future(restart);
+                lane.moved(State::Stopping, "the operator stopped it");
+                lane.moved(State::Stopped, "it was not running");
             }
             if let Some(child) = &lane.child {
                 child.addr().do_send(ChannelOrder::Stop);

@@ -123,6 +123,8 @@ async fn bridging(world: &World) {
     let wires = world.one.net.wires();
     let link = |wire: &&drx_actors::net::Wire| wire.to() == "10.77.9.2:7780".parse().unwrap();
     wires.iter().filter(link).for_each(|wire| wire.cut());
+    // It dials in vain: so there is an actor, not only a restart to come.
+    world.one.eventually("the dials fail", async |site: &Site| !site.report().await.trouble.is_empty()).await;
     world.one.until(Role::Connector, Lane::Zero, State::Bridging).await;
 }
 
