@@ -391,7 +391,10 @@ impl Handler<ChannelEvent> for Resource {
             }
             ChannelNews::Trouble(trouble) => lane.trouble = trouble,
             ChannelNews::Over { place, why, held_link, unflushed } => {
-                self.unflushed += unflushed;
+                // What a lost link has cost is told where it is lost: only a stop is asked what it left.
+                if !self.up {
+                    self.unflushed += unflushed;
+                }
                 self.ended(slot, place, &why, held_link, ctx);
             }
             ChannelNews::Failed(what) => self.broke(slot, &what, ctx),
