@@ -267,3 +267,6 @@ async fn live(settings: PeerSettings, tally: watch::Sender<Tally>, hold: watch::
 
 /// One violation is enough; a few show a pattern.
 const VIOLATIONS_KEPT: usize = 16;
+
+#[cfg(test)]
+mod tests;
