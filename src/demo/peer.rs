@@ -65,7 +65,7 @@ impl PeerSettings {
 pub struct Pace {
     /// For a dial; and, give or take a seventh, on the listener before the next one: connect-int.
     pub dial: Duration,
-    /// The same while it holds one of the two connections, before it opens the other one itself.
+    /// The same after it opened one of the two connections: the other peer has so long to open the other.
     pub cross: Duration,
     /// For the first packet on a connection that it accepted.
     pub first_packet: Duration,
@@ -267,3 +267,6 @@ async fn live(settings: PeerSettings, tally: watch::Sender<Tally>, hold: watch::
 
 /// One violation is enough; a few show a pattern.
 const VIOLATIONS_KEPT: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ pub(super) async fn open(
     random: &mut fastrand::Rng,
 ) -> Connections {
     let listener = listen(settings.bsr).await;
-    let mut opening = Opening { settings, tally, random, data: None, meta: None };
+    let mut opening = Opening { settings, tally, random, data: None, meta: None, refused: false };
     opening.until_both(&listener).await
 }
 
@@ -46,6 +46,8 @@ struct Opening<'a> {
     random: &'a mut fastrand::Rng,
     data: Option<TcpStream>,
     meta: Option<TcpStream>,
+    /// The last dial failed.
+    refused: bool,
 }
 
 /// What follows a wait.
@@ -81,7 +83,9 @@ impl Opening<'_> {
 
     async fn dial_missing(&mut self) {
         let Some(channel_type) = self.missing() else { return };
-        match self.dial(channel_type).await {
+        let dialled = self.dial(channel_type).await;
+        self.refused = dialled.is_err();
+        match dialled {
             Ok(stream) => *self.place(channel_type) = Some(stream),
             Err(_) => self.tally.send_modify(|tally| tally.dials_refused += 1),
         }
@@ -125,6 +129,7 @@ impl Opening<'_> {
         let time = match (&self.data, &self.meta) {
             (Some(_), Some(_)) => pace.check,
             (None, None) => self.jittered(pace.dial),
+            _ if self.refused => self.jittered(pace.dial),
             _ => self.jittered(pace.cross),
         };
         let mut until = Instant::now() + time;
