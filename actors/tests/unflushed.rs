@@ -34,7 +34,8 @@ fn bytes_that_an_earlier_lost_link_has_cost_are_not_left_unflushed_by_a_shutdown
         let mut held = 0;
         for _ in 0..10_000 {
             let report = two.report().await;
-            held = report.channels.iter().filter(|channel| data(channel)).map(|channel| channel.bab.used).sum();
+            held =
+                report.channels.iter().filter(|channel| data(channel)).map(|channel| channel.bab.used).sum();
             if held == 10_000 {
                 break;
             }
