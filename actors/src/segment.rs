@@ -56,6 +56,7 @@ const MOST: usize = 256 * 1024;
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, reason = "the test plays the other end")]
     use super::*;
     use std::future::poll_fn;
     use tokio::io::AsyncWriteExt;

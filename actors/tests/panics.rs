@@ -1,5 +1,6 @@
 //! Panics: any actor in any state costs one restart of its channel and, if that was part of a whole
 //! session, that session. The resource beside it notices nothing.
+#![allow(clippy::disallowed_methods, reason = "tests play the world around the actors")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -2,7 +2,7 @@
 //! both with traffic that can be verified, and starts over when it loses one of them.
 //!
 //! What it does on the wire is in docs/bsr-wire.md, A.1 to A.4, A.7 and C.2. Instead of a disk's blocks
-//! it sends random ones ([`blocks`]) on data, and acknowledges on meta those that it verified.
+//! it sends random ones on data, and acknowledges on meta those that it verified.
 //!
 //! ```text
 //! opening   until both connections stand: dial, listen, first packets, crossing
