@@ -182,12 +182,13 @@ impl Resource {
         let (supervisor, reports) = (ctx.address(), ctx.address().recipient());
         let lane = self.lane(slot);
         lane.generation += 1;
-        if lane.generation == 1 {
-            lane.state = machine.state();
-        }
-        // Into bridging the last generation has said it.
-        lane.moved(machine.state(), "it is started again");
         lane.restart = None;
+        lane.since = Instant::now();
+        match (machine.state(), lane.generation) {
+            // It was never in another state, or went there itself.
+            (state @ State::Allocating, 1) | (state @ State::Bridging, _) => lane.state = state,
+            (state, _) => lane.moved(state, "it begins anew"),
+        }
         let (generation, memory, log) = (lane.generation, lane.memory.clone(), lane.log.clone());
         lane.child = Some(spawn(
             generation,

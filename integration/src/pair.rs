@@ -115,7 +115,7 @@ impl<N: Node> Pair<N> {
         };
         let data_by_one = matches!(opening, Opening::DataByOne | Opening::BothByOne);
         let meta_by_one = matches!(opening, Opening::DataByTwo | Opening::BothByOne);
-        let mut session = Session { data: in_order(data, data_by_one), meta: in_order(meta, meta_by_one) };
+        let session = Session { data: in_order(data, data_by_one), meta: in_order(meta, meta_by_one) };
         session.check();
         session
     }
@@ -168,15 +168,9 @@ pub struct Session {
 impl Session {
     /// Sends some bytes each way on both connections, and sees them arrive.
     #[track_caller]
-    pub fn check(&mut self) {
-        for [one, two] in [&mut self.data, &mut self.meta] {
-            for (from, to, word) in [(&*one, &*two, b"from one"), (&*two, &*one, b"from two")] {
-                let (mut from, mut to, mut came) = (from, to, [0; 8]);
-                from.write_all(word).expect("an established connection takes bytes");
-                to.read_exact(&mut came).expect("bytes arrive");
-                assert_eq!(&came, word);
-            }
-        }
+    pub fn check(&self) {
+        check_both_ways(&self.data);
+        check_both_ways(&self.meta);
     }
 
     /// All four ends.
@@ -184,6 +178,17 @@ impl Session {
         let [data_one, data_two] = &self.data;
         let [meta_one, meta_two] = &self.meta;
         [data_one, data_two, meta_one, meta_two]
+    }
+}
+
+/// Sends some bytes each way on a connection, and sees them arrive.
+#[track_caller]
+pub fn check_both_ways([one, two]: &[TcpStream; 2]) {
+    for (mut from, mut to, word) in [(one, two, b"from one"), (two, one, b"from two")] {
+        let mut came = [0; 8];
+        from.write_all(word).expect("an established connection takes bytes");
+        to.read_exact(&mut came).expect("bytes arrive");
+        assert_eq!(&came, word);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is neither bsr nor a relay: connects, and does what makes no sense there.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -55,18 +55,21 @@ impl Nonsense {
     ];
 }
 
-/// Comes in, and does so. Returns the connection if the stranger stays; `None` if it was refused, has
-/// left, or was thrown out.
+/// Comes in, and does so. Returns the connection if the stranger stays; `None` if it has left, or was
+/// thrown out.
+///
+/// # Errors
+/// It was not let in.
 pub fn intrude(
     from: IpAddr,
     at: SocketAddr,
     entrance: &Entrance,
     nonsense: Nonsense,
     chance: &mut Rng,
-) -> Option<TcpStream> {
-    let mut stream = connect_from(from, at).ok()?;
-    stream.set_read_timeout(Some(THROWN_OUT)).ok()?;
-    stream.set_write_timeout(Some(THROWN_OUT)).ok()?;
+) -> io::Result<Option<TcpStream>> {
+    let mut stream = connect_from(from, at)?;
+    stream.set_read_timeout(Some(THROWN_OUT))?;
+    stream.set_write_timeout(Some(THROWN_OUT))?;
     let right = match entrance {
         Entrance::Inside => first_packet::bytes(ChannelType::Data).to_vec(),
         Entrance::Outside(hello) => hello.clone(),
@@ -74,13 +77,13 @@ pub fn intrude(
     let half = &right[..chance.usize(1..right.len())];
     let noise: Vec<u8> = (0..chance.usize(1..2000)).map(|_| chance.u8(..)).collect();
     let said = match nonsense {
-        Nonsense::Leave => return None,
+        Nonsense::Leave => return Ok(None),
         Nonsense::Reset => {
             reset(stream);
-            return None;
+            return Ok(None);
         }
-        Nonsense::Silence => return Some(stream),
-        Nonsense::Half => return stream.write_all(half).ok().map(|()| stream),
+        Nonsense::Silence => return Ok(Some(stream)),
+        Nonsense::Half => return Ok(stream.write_all(half).ok().map(|()| stream)),
         Nonsense::Noise => stream.write_all(&noise),
         Nonsense::HalfAndNoise => stream.write_all(half).and_then(|()| stream.write_all(&noise)),
         Nonsense::HugeLength => stream.write_all(&huge_length(entrance, &right)),
@@ -88,7 +91,7 @@ pub fn intrude(
     };
     // An error says that it was thrown out already; else it is thrown out now, or stays.
     let out = said.is_err() || !matches!(stream.read(&mut [0]), Err(error) if is_timeout(&error));
-    (!out).then_some(stream)
+    Ok((!out).then_some(stream))
 }
 
 fn huge_length(entrance: &Entrance, right: &[u8]) -> Vec<u8> {
@@ -100,8 +103,8 @@ fn huge_length(entrance: &Entrance, right: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn is_timeout(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// A relay that has seen nonsense closes at once; one that waits for more bytes has its own bound.

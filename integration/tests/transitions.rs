@@ -129,16 +129,19 @@ fn the_newest_of_two_data_connections_counts(pair: &Pair<Process>) {
         } else {
             join(&pair.one, &pair.two, ChannelType::Data)
         };
-        pair.until_session(true);
+        // Both relays know of the newest before the older one goes.
+        let opener = if by_the_same { &pair.two } else { &pair.one };
+        opener.until(Role::Acceptor, Lane::One, State::Established);
+        // The bsr that accepted it closes its own older one: that ends nothing else.
         let [older_one, older_two] = data;
-        // The accepting bsr closes its own older one: that ends nothing else.
-        finish(&older_one);
-        assert_eq!(end_of(&older_two).1, 0);
-        drop((older_one, older_two));
+        let [closing, other] = if by_the_same { [older_one, older_two] } else { [older_two, older_one] };
+        finish(&closing);
+        assert_eq!(end_of(&other).1, 0);
+        drop((closing, other));
         pair.two.until(Role::Acceptor, Lane::Zero, State::Waiting);
         pair.one.until(Role::Connector, Lane::Zero, State::Connecting);
         pair.until_session(true);
-        let mut session = Session { data: newest, meta };
+        let session = Session { data: newest, meta };
         session.check();
         end(pair, session);
     }
@@ -158,7 +161,7 @@ fn a_crossing_is_resolved_by_the_two_bsr(pair: &Pair<Process>) {
     pair.two.until(Role::Connector, Lane::Zero, State::Connecting);
     let meta = join(&pair.one, &pair.two, ChannelType::Meta);
     pair.until_session(true);
-    let mut session = Session { data: [from_two, by_two], meta };
+    let session = Session { data: [from_two, by_two], meta };
     session.check();
     end(pair, session);
 }
@@ -212,12 +215,13 @@ fn a_dial_overtakes_the_end_of_the_old_link(pair: &Pair<Process>) {
 
 fn an_operator_ends_a_session(pair: &Pair<Process>) {
     let session = pair.establish(Opening::DataByOne);
-    let restarted = pair.one.node.ctl(&["restart", "--wait", "r0"]);
-    assert!(restarted.status.success(), "{restarted:?}");
+    let restart = pair.one.node.ctl_begin(&["restart", "--wait", "r0"]);
     for end in session.ends() {
         assert_eq!(end_of(end).1, 0);
     }
-    drop(session);
+    drop(session); // bsr closes what the relay closed
+    let restarted = restart.wait_with_output().unwrap();
+    assert!(restarted.status.success(), "{restarted:?}");
     pair.until_quiet();
 }
 
