@@ -46,8 +46,8 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sessions {
     channels: [Option<Member>; 4],
-    /// How many channels have become established: tells newer from older.
-    established: u32,
+    /// The channels in the order in which bsr's last connection came to each.
+    order: [Slot; 4],
     rules: Rules,
 }
 
@@ -55,7 +55,6 @@ pub struct Sessions {
 struct Member {
     channel_type: ChannelType,
     round: Round,
-    since: u32,
     phase: Phase,
 }
 
@@ -63,7 +62,9 @@ struct Member {
 enum Phase {
     Established,
     /// It left `established`, or was told to; `with` is the other channel of its session.
-    Leaving { with: Option<Slot> },
+    Leaving {
+        with: Option<Slot>,
+    },
 }
 
 impl Sessions {
@@ -74,20 +75,25 @@ impl Sessions {
 
     #[doc(hidden)] // for the search that shows what each rule is for
     pub fn with_rules(rules: Rules) -> Sessions {
-        Sessions { channels: [None; 4], established: 0, rules }
+        Sessions { channels: [None; 4], order: Slot::ALL, rules }
+    }
+
+    /// bsr connected to this channel, or took its dial: the newest connection is the one that bsr
+    /// keeps, whichever becomes established first.
+    pub fn connected(&mut self, slot: Slot) {
+        let place = self.order.iter().position(|&known| known == slot).unwrap_or(0);
+        self.order[place..].rotate_left(1);
     }
 
     /// A channel became established.
     pub fn established(&mut self, slot: Slot, channel_type: ChannelType, round: Round) {
-        self.established += 1;
-        let since = self.established;
-        self.channels[slot.index()] = Some(Member { channel_type, round, since, phase: Phase::Established });
-        self.renumber();
+        self.channels[slot.index()] = Some(Member { channel_type, round, phase: Phase::Established });
     }
 
     /// A channel left `established`: its partner ends with it, and meta waits for data.
     pub fn ended(&mut self, slot: Slot, by: EndedBy) -> Vec<Order> {
-        let Some(member) = self.channels[slot.index()].filter(|member| member.phase == Phase::Established) else {
+        let Some(member) = self.channels[slot.index()].filter(|member| member.phase == Phase::Established)
+        else {
             return Vec::new(); // it was told to end, and says that it did
         };
         let partner = self.partner(slot).filter(|&partner| self.is_meant(partner, by));
@@ -133,12 +139,11 @@ impl Sessions {
     }
 
     fn newest_of(&self, channel_type: ChannelType) -> Option<Slot> {
-        let standing = |slot: &Slot| {
-            self.channels[slot.index()]
-                .filter(|member| member.channel_type == channel_type && member.phase == Phase::Established)
-                .map(|member| member.since)
-        };
-        Slot::ALL.into_iter().filter(|slot| standing(slot).is_some()).max_by_key(standing)
+        self.order.into_iter().rev().find(|slot| {
+            self.channels[slot.index()].is_some_and(|member| {
+                member.channel_type == channel_type && member.phase == Phase::Established
+            })
+        })
     }
 
     /// A stop that the other DRX explains by a partner means that one only (rule 6): the two relays
@@ -172,16 +177,6 @@ impl Sessions {
         if let Some(member) = &mut self.channels[slot.index()] {
             member.phase = Phase::Leaving { with };
         }
-    }
-
-    /// Keeps the order and forgets the counts, so that equal situations compare equal.
-    fn renumber(&mut self) {
-        let mut order: Vec<u32> = self.channels.iter().flatten().map(|member| member.since).collect();
-        order.sort_unstable();
-        for member in self.channels.iter_mut().flatten() {
-            member.since = order.partition_point(|&since| since < member.since) as u32 + 1;
-        }
-        self.established = order.len() as u32;
     }
 }
 
