@@ -3,7 +3,7 @@
 //! A session is the newest established channel of each type, on whatever lanes and directions they
 //! came (docs/channels.md 1). Losing one of them ends both; losing an older duplicate ends nothing.
 
-use crate::channel::{EndedBy, Kept, Partner};
+use crate::channel::{Channel, EndedBy, Event, Kept, Partner};
 use crate::ending::EndReason;
 use crate::names::{ChannelType, Lane, Role, Round};
 use crate::rules::Rules;
@@ -33,21 +33,44 @@ impl Slot {
     }
 }
 
-/// What a channel is to be told.
+/// What a channel is to be told about one of its rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Order {
-    /// [`Event::PartnerEnded`](crate::channel::Event::PartnerEnded).
-    End(Slot, Partner),
-    /// [`Event::Released`](crate::channel::Event::Released).
-    Release(Slot),
+pub struct Order {
+    /// Which channel.
+    pub slot: Slot,
+    /// Which of its rounds.
+    pub round: Round,
+    /// What.
+    pub told: Told,
+}
+
+/// What an [`Order`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Told {
+    /// [`Event::PartnerEnded`].
+    End(Partner),
+    /// [`Event::Released`].
+    Release,
+}
+
+impl Order {
+    /// The event for the channel, unless it has gone on to another round: an order that comes late
+    /// must not touch that one.
+    pub fn event(self, channel: &Channel) -> Option<Event> {
+        let same_link = channel.link().id().is_none_or(|link| link == self.round.link);
+        (same_link && channel.attempt() == self.round.attempt).then_some(match self.told {
+            Told::End(partner) => Event::PartnerEnded(partner),
+            Told::Release => Event::Released,
+        })
+    }
 }
 
 /// The sessions of one resource, by its own sight. Owned by the resource supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sessions {
     channels: [Option<Member>; 4],
-    /// The channels in the order in which bsr's last connection came to each.
-    order: [Slot; 4],
+    /// The channels that bsr's connections came to, the newest last.
+    order: Vec<Slot>,
     rules: Rules,
 }
 
@@ -75,14 +98,14 @@ impl Sessions {
 
     #[doc(hidden)] // for the search that shows what each rule is for
     pub fn with_rules(rules: Rules) -> Sessions {
-        Sessions { channels: [None; 4], order: Slot::ALL, rules }
+        Sessions { channels: [None; 4], order: Vec::new(), rules }
     }
 
     /// bsr connected to this channel, or took its dial: the newest connection is the one that bsr
     /// keeps, whichever becomes established first.
     pub fn connected(&mut self, slot: Slot) {
-        let place = self.order.iter().position(|&known| known == slot).unwrap_or(0);
-        self.order[place..].rotate_left(1);
+        self.order.retain(|&known| known != slot);
+        self.order.push(slot);
     }
 
     /// A channel became established.
@@ -100,14 +123,15 @@ impl Sessions {
         self.leave(slot, partner);
         let mut orders = Vec::new();
         if let Some(partner) = partner {
-            self.leave(partner, Some(slot));
+            let target = self.leave(partner, Some(slot));
             let kept = match by {
                 EndedBy::Local | EndedBy::Operator => Kept::Outbound,
                 EndedBy::Remote(ending) if ending.reason == EndReason::LinkLost => Kept::Received,
                 EndedBy::Remote(_) => Kept::Inbound,
                 EndedBy::LinkLost | EndedBy::Failure | EndedBy::Partner => Kept::Received,
             };
-            orders.push(Order::End(partner, Partner { round: member.round, kept }));
+            let told = Told::End(Partner { round: member.round, kept });
+            orders.extend(target.map(|round| Order { slot: partner, round, told }));
         }
         self.release(&mut orders);
         orders
@@ -117,6 +141,7 @@ impl Sessions {
     /// of nothing any more.
     pub fn left(&mut self, slot: Slot) -> Vec<Order> {
         let mut orders = Vec::new();
+        self.order.retain(|&known| known != slot);
         if self.channels[slot.index()].take().is_some() {
             self.release(&mut orders);
         }
@@ -139,7 +164,7 @@ impl Sessions {
     }
 
     fn newest_of(&self, channel_type: ChannelType) -> Option<Slot> {
-        self.order.into_iter().rev().find(|slot| {
+        self.order.iter().copied().rev().find(|slot| {
             self.channels[slot.index()].is_some_and(|member| {
                 member.channel_type == channel_type && member.phase == Phase::Established
             })
@@ -161,22 +186,22 @@ impl Sessions {
     /// Lets every leaving meta channel go whose data channel is through.
     fn release(&mut self, orders: &mut Vec<Order>) {
         for slot in Slot::ALL {
-            let Some(Member { channel_type: ChannelType::Meta, phase: Phase::Leaving { with }, .. }) =
+            let Some(Member { channel_type: ChannelType::Meta, phase: Phase::Leaving { with }, round }) =
                 self.channels[slot.index()]
             else {
                 continue;
             };
             if with.is_none_or(|data| self.channels[data.index()].is_none()) {
                 self.channels[slot.index()] = None;
-                orders.push(Order::Release(slot));
+                orders.push(Order { slot, round, told: Told::Release });
             }
         }
     }
 
-    fn leave(&mut self, slot: Slot, with: Option<Slot>) {
-        if let Some(member) = &mut self.channels[slot.index()] {
-            member.phase = Phase::Leaving { with };
-        }
+    fn leave(&mut self, slot: Slot, with: Option<Slot>) -> Option<Round> {
+        let member = self.channels[slot.index()].as_mut()?;
+        member.phase = Phase::Leaving { with };
+        Some(member.round)
     }
 }
 

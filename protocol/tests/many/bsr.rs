@@ -20,6 +20,8 @@ pub struct Bsr {
     held: [Option<Held>; 2],
     /// It has both and replicates: it listens no more, and losing one drops the other.
     pub connected: bool,
+    /// It has lost a connection, and waits a second before it tries again.
+    pub waits: bool,
 }
 
 impl Bsr {
@@ -58,6 +60,7 @@ impl Bsr {
         if self.connected {
             return self.drop_all();
         }
+        self.waits = true;
         let lost = self.at(channel_type);
         self.held[channel_type as usize] = None;
         lost.into_iter().collect()
@@ -65,7 +68,7 @@ impl Bsr {
 
     pub fn drop_all(&mut self) -> Vec<Slot> {
         let lost = TYPES.into_iter().filter_map(|channel_type| self.at(channel_type)).collect();
-        *self = Bsr::default();
+        *self = Bsr { waits: true, ..Bsr::default() };
         lost
     }
 }

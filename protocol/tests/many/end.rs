@@ -85,6 +85,13 @@ impl End {
         self.channel.state() == state
     }
 
+    /// Whether its link stands and no round does, nor is one on its way.
+    pub fn is_idle(&self) -> bool {
+        let idle =
+            self.is(State::Waiting) || self.is(State::Connecting) && self.channel.channel_type().is_none();
+        idle && self.inbox.is_empty()
+    }
+
     /// A new round: nothing is owed yet.
     pub fn begin(&mut self) {
         self.waiting = false;

@@ -4,6 +4,7 @@
 
 mod bsr;
 mod end;
+mod nameless;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -17,6 +18,7 @@ use drx_protocol::state::State;
 use crate::search::World;
 use bsr::{Bsr, Held, TYPES};
 use end::{End, Local, Message};
+use nameless::Nameless;
 
 /// Which of the two nodes: its bsr and its relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,8 +79,8 @@ pub struct Resource {
     faults_left: u8,
     relays: [Relay; 2],
     bsrs: [Bsr; 2],
-    /// How many links each of A's channels has had.
-    links: [u8; 4],
+    /// How many links there have been.
+    links: u128,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +97,8 @@ pub enum Step {
     Dial(Side, Slot),
     /// bsr has both, and starts.
     Agree(Side),
+    /// The other bsr does not take one of them: bsr's own clocks end it.
+    GiveUp(Side),
     /// The relay notices that bsr closed.
     Notice(Side, Slot),
     /// bsr notices that the relay closed.
@@ -133,7 +137,7 @@ impl Resource {
             faults_left: bounds.faults,
             relays: [relay(), relay()],
             bsrs: Default::default(),
-            links: [0; 4],
+            links: 0,
         };
         for slot in Slot::ALL {
             resource.link(slot).unwrap();
@@ -158,8 +162,8 @@ impl Resource {
     }
 
     fn link(&mut self, slot: Slot) -> Result<(), String> {
-        self.links[slot.index()] += 1;
-        let link = LinkId((slot.index() as u128) << 112 | u128::from(self.links[slot.index()]) << 96);
+        self.links += 1;
+        let link = LinkId(self.links << 96);
         self.step(Side::A, slot, Event::LinkUp(link))?;
         self.step(Side::B, across(slot), Event::LinkUp(link))
     }
@@ -267,12 +271,30 @@ impl Resource {
         open_lane(&channels, self.rules).map(|lane| Slot { role: Role::Acceptor, lane })
     }
 
+    /// Whether relay and bsr have noticed of each other what there is to notice. That takes them no
+    /// time, compared with the second after which a bsr tries again.
+    fn is_settled(&self, side: Side) -> bool {
+        let noticed = |end: &End| !matches!(end.local, Local::BsrGone | Local::Closing);
+        let relay = &self.relays[side as usize];
+        let bsr = &self.bsrs[side as usize];
+        relay.orders.is_empty()
+            && relay.ends.iter().all(noticed)
+            && TYPES.iter().all(|&channel_type| bsr.held(channel_type) != Some(Held::Dead))
+    }
+
+    /// Whether nothing is under way between the relays.
+    fn is_quiet(&self) -> bool {
+        Side::BOTH.into_iter().all(|side| self.is_settled(side))
+            && self.relays.iter().flat_map(|relay| &relay.ends).all(|end| end.inbox.is_empty())
+    }
+
     fn open(&mut self, side: Side, channel_type: ChannelType) -> Result<(), String> {
         let slot = self.open_lane(side).unwrap();
         let closing = Slot::ALL.into_iter().find(|&slot| self.end(side, slot).is(State::ClosePending));
         if let Some(closing) = closing {
             return Err(format!("bsr is let in while {closing:?} is in close_pending"));
         }
+        self.bsr(side).waits = false;
         self.bsr(side).hold(channel_type, slot);
         self.end_mut(side, slot).local = Local::Open;
         self.step(side, slot, Event::Accepted)?;
@@ -339,13 +361,26 @@ impl Resource {
 
     /// Once all is well the two bsr replicate: each has written something that the other must get.
     fn meet(&mut self) {
-        if self.is_well()
-            && let Some((data, _)) = self.relays[0].sessions.newest()
+        if self.are_together()
+            && let Some([data, _]) = self.session_at_a()
         {
             for (side, slot) in [(Side::A, data), (Side::B, across(data))] {
                 self.end_mut(side, slot).owed.get_or_insert(true);
             }
         }
+    }
+
+    fn session_at_a(&self) -> Option<[Slot; 2]> {
+        self.relays[0].sessions.newest().map(|(data, meta)| [data, meta])
+    }
+
+    /// Both bsr hold data and meta, joined to each other, and both relays know it for one session.
+    fn are_together(&self) -> bool {
+        let Some([data, meta]) = self.session_at_a() else { return false };
+        self.relays[1].sessions.newest() == Some((across(data), across(meta)))
+            && self.bsrs.iter().all(|bsr| bsr.connected)
+            && self.is_joined(data, ChannelType::Data)
+            && self.is_joined(meta, ChannelType::Meta)
     }
 
     fn happen(&mut self, step: Step) -> Result<(), String> {
@@ -363,10 +398,13 @@ impl Resource {
                     None => self.settle(side, slot),
                 }
             }
-            Step::Obey(side) => match self.relay(side).orders.remove(0) {
-                Order::End(slot, partner) => self.step(side, slot, Event::PartnerEnded(partner)),
-                Order::Release(slot) => self.step(side, slot, Event::Released),
-            },
+            Step::Obey(side) => {
+                let order = self.relay(side).orders.remove(0);
+                match order.event(&self.end(side, order.slot).channel) {
+                    Some(event) => self.step(side, order.slot, event),
+                    None => Ok(()),
+                }
+            }
             Step::Open(side, channel_type) | Step::Duplicate(side, channel_type) => {
                 self.open(side, channel_type)
             }
@@ -387,7 +425,7 @@ impl Resource {
                 writer.owed = writer.owed.map(|_| false);
                 self.settle(side, slot)
             }
-            Step::Drop(side) => {
+            Step::Drop(side) | Step::GiveUp(side) => {
                 let lost = self.bsr(side).drop_all();
                 self.all_close(side, lost)
             }
@@ -416,6 +454,7 @@ impl World for Resource {
 
     fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
+        let quiet = self.is_quiet();
         for slot in Slot::ALL {
             if self.end(Side::A, slot).is(State::Bridging)
                 && self.end(Side::B, across(slot)).is(State::Bridging)
@@ -425,6 +464,7 @@ impl World for Resource {
         }
         for side in Side::BOTH {
             let bsr = &self.bsrs[side as usize];
+            let settled = self.is_settled(side);
             if !self.relays[side as usize].orders.is_empty() {
                 steps.push(Step::Obey(side));
             }
@@ -433,7 +473,7 @@ impl World for Resource {
                 if !end.inbox.is_empty() {
                     steps.push(Step::Receive(side, slot));
                 }
-                if end.dials_bsr && !bsr.connected {
+                if end.dials_bsr && !bsr.connected && settled {
                     steps.push(Step::Dial(side, slot));
                 }
                 if end.local == Local::BsrGone {
@@ -452,8 +492,12 @@ impl World for Resource {
                 if gone {
                     steps.push(Step::BsrNotices(side, channel_type));
                 }
-                if !bsr.connected && bsr.held(channel_type).is_none() && self.open_lane(side).is_some() {
-                    if self.bounds.way.opens(side, channel_type) {
+                if settled
+                    && !bsr.connected
+                    && bsr.held(channel_type).is_none()
+                    && self.open_lane(side).is_some()
+                {
+                    if self.bounds.way.opens(side, channel_type) && (!bsr.waits || quiet) {
                         steps.push(Step::Open(side, channel_type));
                     } else if self.faults_left > 0 {
                         steps.push(Step::Duplicate(side, channel_type));
@@ -462,6 +506,13 @@ impl World for Resource {
             }
             if !bsr.connected && TYPES.iter().all(|&channel_type| bsr.at(channel_type).is_some()) {
                 steps.push(Step::Agree(side));
+            }
+            let untaken = |slot: Slot| self.end(side, slot).is(State::Establishing);
+            if quiet
+                && bsr.connected
+                && TYPES.iter().any(|&channel_type| bsr.at(channel_type).is_some_and(untaken))
+            {
+                steps.push(Step::GiveUp(side));
             }
         }
         if self.faults_left == 0 {
@@ -501,26 +552,58 @@ impl World for Resource {
         if Resource::is_fault(step) {
             self.faults_left -= 1;
         }
+        let together = self.are_together();
         self.happen(step)?;
+        if together && !Resource::is_fault(step) && !self.are_together() {
+            return Err("what was well is well no more".into());
+        }
         self.meet();
+        for side in Side::BOTH {
+            if Slot::ALL.into_iter().any(|slot| self.end(side, slot).channel.attempt() > 4) {
+                return Err("rounds follow each other again and again".into());
+            }
+        }
         Ok(())
     }
 
-    /// Both bsr hold data and meta, joined to each other, and both relays know it for one session.
+    /// The two bsr are together, and no other lane is busy with anything.
     fn is_well(&self) -> bool {
-        let Some((data, meta)) = self.relays[0].sessions.newest() else { return false };
-        self.relays[1].sessions.newest() == Some((across(data), across(meta)))
-            && self.bsrs.iter().all(|bsr| bsr.connected)
-            && self.is_joined(data, ChannelType::Data)
-            && self.is_joined(meta, ChannelType::Meta)
+        let busy = |(slot, end): (Slot, &End)| {
+            !end.is_idle() && self.session_at_a().is_none_or(|pair| !pair.contains(&slot))
+        };
+        let of_a = Slot::ALL.into_iter().map(|slot| (slot, self.end(Side::A, slot)));
+        let of_b = Slot::ALL.into_iter().map(|slot| (slot, self.end(Side::B, across(slot))));
+        self.are_together() && self.is_quiet() && !of_a.chain(of_b).any(busy)
     }
 
-    fn canonical(&mut self) {}
+    /// A lane without a round forgets the rounds it had: whoever still names one of them means
+    /// none that is to come.
+    fn canonical(&mut self) {
+        for slot in Slot::ALL {
+            let ends = [(Side::A, slot), (Side::B, across(slot))];
+            for (side, slot) in ends {
+                if self.end(side, slot).is(State::Bridging) && self.end(side, slot).inbox.is_empty() {
+                    *self.end_mut(side, slot) = End::new(slot, self.rules);
+                }
+            }
+            if self.is_linked(Side::A, slot)
+                && ends.iter().all(|&(side, slot)| self.end(side, slot).is_idle())
+            {
+                for (side, slot) in ends {
+                    *self.end_mut(side, slot) = End::new(slot, self.rules);
+                }
+                self.link(slot).expect("a fresh link changes nothing else");
+            }
+        }
+    }
 }
 
+/// Links are counted for ever; only which are equal matters.
 impl Hash for Resource {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.faults_left, &self.relays, &self.bsrs, &self.links).hash(state);
+        let mut nameless = Nameless::default();
+        (self.faults_left, &self.relays, &self.bsrs).hash(&mut nameless);
+        nameless.sums().hash(state);
     }
 }
 
