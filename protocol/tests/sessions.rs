@@ -13,7 +13,7 @@ fn faults() -> u8 {
 }
 
 fn sound(name: &str, way: Way) {
-    let bounds = Bounds { way, faults: faults() };
+    let bounds = Bounds { way, faults: faults(), lag: std::env::var("LAG").is_ok() };
     let found = explore(Resource::new(bounds, Rules::ALL), 20_000_000);
     println!(
         "{name}, {} faults: {} worlds, {} well, {} stuck",
@@ -27,7 +27,7 @@ fn hole(name: &str, bounds: Bounds, rules: Rules) {
     let Found { worlds, stuck, story, .. } = explore(Resource::new(bounds, rules), 20_000_000);
     let story = story.unwrap_or_else(|| panic!("without \"{name}\" nothing goes wrong in {worlds} worlds"));
     let last = story.lines().find(|line| line.starts_with("broken")).unwrap_or("");
-    println!("without \"{name}\": {stuck} of {worlds} worlds stuck {last}");
+    println!("{story}\nwithout \"{name}\": {stuck} of {worlds} worlds stuck {last}");
 }
 
 #[test]
@@ -38,4 +38,22 @@ fn no_world_is_stuck_apart() {
 #[test]
 fn no_world_is_stuck_both() {
     sound("both", Way::Both(Side::A));
+}
+
+#[test]
+fn rule_6_x() {
+    let bounds = Bounds { way: Way::Apart, faults: faults(), lag: std::env::var("LAG").is_ok() };
+    hole("stops name the partner", bounds, Rules { stops_name_the_partner: false, ..Rules::ALL });
+}
+
+#[test]
+fn rule_6_y() {
+    let bounds = Bounds { way: Way::Both(Side::A), faults: faults(), lag: std::env::var("LAG").is_ok() };
+    hole("stops name the partner", bounds, Rules { stops_name_the_partner: false, ..Rules::ALL });
+}
+
+#[test]
+fn rule_7_x() {
+    let bounds = Bounds { way: Way::Apart, faults: faults(), lag: std::env::var("LAG").is_ok() };
+    hole("goodbyes close the door", bounds, Rules { goodbyes_close_the_door: false, ..Rules::ALL });
 }

@@ -8,11 +8,13 @@ mod nameless;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 
 use drx_protocol::channel::{Action, EndedBy, Event};
+use drx_protocol::ending::Ending;
 use drx_protocol::names::{ChannelType, LinkId, Role};
 use drx_protocol::rules::Rules;
-use drx_protocol::session::{Order, Sessions, Slot, open_lane};
+use drx_protocol::session::{Order, Sessions, Slot, Told, open_lane};
 use drx_protocol::state::State;
 
 use crate::search::World;
@@ -62,12 +64,14 @@ pub struct Bounds {
     pub way: Way,
     /// How many things may go wrong in one story.
     pub faults: u8,
+    pub lag: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Relay {
     sessions: Sessions,
-    ends: [End; 4],
+    /// Shared between worlds until one of them changes it.
+    ends: [Rc<End>; 4],
     /// What the resource has told its channels, and they have not heard yet.
     orders: Vec<Order>,
 }
@@ -128,7 +132,7 @@ impl Resource {
     pub fn new(bounds: Bounds, rules: Rules) -> Resource {
         let relay = || Relay {
             sessions: Sessions::with_rules(rules),
-            ends: Slot::ALL.map(|slot| End::new(slot, rules)),
+            ends: Slot::ALL.map(|slot| Rc::new(End::new(slot, rules))),
             orders: Vec::new(),
         };
         let mut resource = Resource {
@@ -158,7 +162,7 @@ impl Resource {
     }
 
     fn end_mut(&mut self, side: Side, slot: Slot) -> &mut End {
-        &mut self.relays[side as usize].ends[slot.index()]
+        Rc::make_mut(&mut self.relays[side as usize].ends[slot.index()])
     }
 
     fn link(&mut self, slot: Slot) -> Result<(), String> {
@@ -195,7 +199,10 @@ impl Resource {
                     self.promise_flushed(side, slot)?;
                     gone |= self.close_local(side, slot);
                 }
-                Action::Tell(by) => self.tell(side, |sessions| sessions.ended(slot, by)),
+                Action::Tell(by) => {
+                    self.tell(side, |sessions| sessions.ended(slot, by));
+                    self.promise_meant(side, by)?;
+                }
                 _ => {}
             }
         }
@@ -278,7 +285,7 @@ impl Resource {
         let relay = &self.relays[side as usize];
         let bsr = &self.bsrs[side as usize];
         relay.orders.is_empty()
-            && relay.ends.iter().all(noticed)
+            && relay.ends.iter().all(|end| noticed(end))
             && TYPES.iter().all(|&channel_type| bsr.held(channel_type) != Some(Held::Dead))
     }
 
@@ -321,13 +328,14 @@ impl Resource {
         self.bsr(side).forgotten(slot);
         self.tell(side, |sessions| sessions.ended(slot, EndedBy::Failure));
         self.tell(side, |sessions| sessions.left(slot));
-        *self.end_mut(side, slot) = End::new(slot, self.rules);
+        self.relay(side).ends[slot.index()] = Rc::new(End::new(slot, self.rules));
         Ok(())
     }
 
     /// Nobody can promise that what was in the BAB arrives: a link, an actor or the time is gone.
     fn forgive(&mut self) {
-        for end in self.relays.iter_mut().flat_map(|relay| &mut relay.ends) {
+        for end in self.relays.iter_mut().flat_map(|relay| &mut relay.ends).filter(|end| end.owed.is_some()) {
+            let end = Rc::make_mut(end);
             end.owed = end.owed.map(|_| false);
         }
     }
@@ -343,6 +351,22 @@ impl Resource {
         let stands = matches!(self.end(side, data).channel.state(), State::Established | State::ClosePending);
         if stands && self.end(side.other(), across(data)).owed == Some(true) {
             return Err(format!("{side:?}'s bsr loses meta {slot:?} before the data at {data:?} is through"));
+        }
+        Ok(())
+    }
+
+    /// A stop that names the partner does no harm to a connection that two bsr hold at its ends.
+    fn promise_meant(&self, side: Side, by: EndedBy) -> Result<(), String> {
+        let EndedBy::Remote(Ending { partner: Some(named), .. }) = by else { return Ok(()) };
+        for order in &self.relays[side as usize].orders {
+            let (Told::End(_), true) = (order.told, order.round != named) else { continue };
+            let at_a = if side == Side::A { order.slot } else { across(order.slot) };
+            if TYPES.into_iter().any(|channel_type| self.is_joined(at_a, channel_type)) {
+                return Err(format!(
+                    "{side:?} ends {:?}, which two bsr hold, for a stop that means another",
+                    order.slot
+                ));
+            }
         }
         Ok(())
     }
@@ -365,7 +389,9 @@ impl Resource {
             && let Some([data, _]) = self.session_at_a()
         {
             for (side, slot) in [(Side::A, data), (Side::B, across(data))] {
-                self.end_mut(side, slot).owed.get_or_insert(true);
+                if self.end(side, slot).owed.is_none() {
+                    self.end_mut(side, slot).owed = Some(true);
+                }
             }
         }
     }
@@ -504,7 +530,7 @@ impl World for Resource {
                     }
                 }
             }
-            if !bsr.connected && TYPES.iter().all(|&channel_type| bsr.at(channel_type).is_some()) {
+            if settled && !bsr.connected && TYPES.iter().all(|&channel_type| bsr.at(channel_type).is_some()) {
                 steps.push(Step::Agree(side));
             }
             let untaken = |slot: Slot| self.end(side, slot).is(State::Establishing);
@@ -554,6 +580,11 @@ impl World for Resource {
         }
         let together = self.are_together();
         self.happen(step)?;
+        for side in Side::BOTH {
+            while !self.bounds.lag && !self.relays[side as usize].orders.is_empty() {
+                self.happen(Step::Obey(side))?;
+            }
+        }
         if together && !Resource::is_fault(step) && !self.are_together() {
             return Err("what was well is well no more".into());
         }
@@ -583,14 +614,14 @@ impl World for Resource {
             let ends = [(Side::A, slot), (Side::B, across(slot))];
             for (side, slot) in ends {
                 if self.end(side, slot).is(State::Bridging) && self.end(side, slot).inbox.is_empty() {
-                    *self.end_mut(side, slot) = End::new(slot, self.rules);
+                    self.relay(side).ends[slot.index()] = Rc::new(End::new(slot, self.rules));
                 }
             }
             if self.is_linked(Side::A, slot)
                 && ends.iter().all(|&(side, slot)| self.end(side, slot).is_idle())
             {
                 for (side, slot) in ends {
-                    *self.end_mut(side, slot) = End::new(slot, self.rules);
+                    self.relay(side).ends[slot.index()] = Rc::new(End::new(slot, self.rules));
                 }
                 self.link(slot).expect("a fresh link changes nothing else");
             }

@@ -50,11 +50,6 @@ pub fn explore<W: World + Debug>(start: W, most: usize) -> Found {
         well.push(0);
     }
     while !frontier.is_empty() {
-        if parents.len() > 5_790_000 {
-            eprintln!("SAMPLE {:#?}", frontier[0].1);
-            panic!()
-        }
-        eprintln!("DEPTH {} {}", frontier.len(), parents.len());
         let mut next = Vec::new();
         for (name, world) in frontier.drain(..) {
             for step in world.steps() {
