@@ -182,16 +182,12 @@ impl Channel {
                 self.channel_type = Some(channel_type);
                 self.go(Establishing, [A::Offer])
             }
-            (Acceptor, Connected, E::NoFirstPacket | E::LocalClosed) => {
-                self.give_up(Cause::FirstPacket, None)
-            }
+            (Acceptor, Connected, E::NoFirstPacket | E::LocalClosed) => self.give_up(Cause::FirstPacket, None),
             (Acceptor, Establishing, E::PeerEstablished(_)) => self.go(Established, [A::Relay]),
             (Acceptor, Establishing, E::LocalClosed) => {
                 self.give_up(Cause::LocalBsr, Some(Ending::new(EndReason::BsrClosed)))
             }
-            (Acceptor, Establishing, E::PeerAbort { ending, .. }) => {
-                self.give_up(Cause::Remote(ending), None)
-            }
+            (Acceptor, Establishing, E::PeerAbort { ending, .. }) => self.give_up(Cause::Remote(ending), None),
 
             (Connector, Connecting, E::PeerAbort { .. }) => {
                 self.channel_type = None;
@@ -221,9 +217,7 @@ impl Channel {
 
             (_, Allocating | Bridging, E::Stop) => self.give_up(Cause::Operator, None),
             (_, Bridged | Waiting | Connecting | Connected, E::Stop) => self.give_up(Cause::Operator, None),
-            (_, Establishing, E::Stop) => {
-                self.give_up(Cause::Operator, Some(Ending::new(EndReason::Operator)))
-            }
+            (_, Establishing, E::Stop) => self.give_up(Cause::Operator, Some(Ending::new(EndReason::Operator))),
             (_, Bridged | Waiting | Connecting | Connected | Establishing, E::LinkLost | E::LinkBroken) => {
                 self.give_up(Cause::LinkLost, None)
             }

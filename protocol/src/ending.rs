@@ -81,9 +81,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.partner {
             None => self.reason.fmt(f),
-            Some(partner) => {
-                write!(f, "{} (link {}, attempt {})", self.reason, partner.link, partner.attempt)
-            }
+            Some(partner) => write!(f, "{} (link {}, attempt {})", self.reason, partner.link, partner.attempt),
         }
     }
 }

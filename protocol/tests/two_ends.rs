@@ -22,10 +22,7 @@ fn bounds() -> Bounds {
 fn sound(bounds: Bounds) {
     let found = explore(Pair::new(bounds, Rules::ALL), 20_000_000);
     let name = format!("{} with resume {}", bounds.channel_type, if bounds.resume { "on" } else { "off" });
-    println!(
-        "{name}, {} faults: {} worlds, {} well, {} stuck",
-        bounds.faults, found.worlds, found.well, found.stuck
-    );
+    println!("{name}, {} faults: {} worlds, {} well, {} stuck", bounds.faults, found.worlds, found.well, found.stuck);
     assert!(found.story.is_none(), "{name}: {} stuck\n{}", found.stuck, found.story.unwrap());
     assert!(found.well > 0);
 }

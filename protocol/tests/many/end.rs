@@ -34,6 +34,17 @@ pub enum Local {
     Closing,
 }
 
+/// Whether what bsr wrote must still reach the other bsr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Debt {
+    /// It has not written anything that matters.
+    None,
+    Due,
+    Paid,
+    /// A link, an actor or the time is gone.
+    Forgiven,
+}
+
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct End {
     pub channel: Channel,
@@ -43,8 +54,8 @@ pub struct End {
     pub timed: bool,
     /// A byte of the other bsr is here, and is not written yet.
     pub waiting: bool,
-    /// Whether bsr's byte must still reach the other bsr; `None` until the two bsr are together.
-    pub owed: Option<bool>,
+    /// The byte that bsr writes as soon as the two bsr are together.
+    pub debt: Debt,
     discarding: bool,
     /// FIN is said and not everything before it is acknowledged; `None` before.
     unacknowledged: Option<bool>,
@@ -67,7 +78,7 @@ impl End {
             dials_bsr: false,
             timed: false,
             waiting: false,
-            owed: None,
+            debt: Debt::None,
             discarding: false,
             unacknowledged: None,
             heard: false,
@@ -92,10 +103,15 @@ impl End {
         idle && self.inbox.is_empty()
     }
 
+    /// Whether it is idle, and its link has not had a round yet: such ends differ in nothing else.
+    pub fn is_fresh(&self) -> bool {
+        self.channel.attempt() == 0 && self.is_idle()
+    }
+
     /// A new round: nothing is owed yet.
     pub fn begin(&mut self) {
         self.waiting = false;
-        self.owed = None;
+        self.debt = Debt::None;
         self.discarding = false;
         self.unacknowledged = None;
         self.heard = false;
@@ -231,7 +247,7 @@ impl fmt::Debug for End {
             (self.dials_bsr, "dials bsr"),
             (self.timed, "timed"),
             (self.waiting, "waiting"),
-            (self.owed == Some(true), "owed"),
+            (self.debt == Debt::Due, "owed"),
             (self.discarding, "discarding"),
             (self.shut, "shut"),
         ];

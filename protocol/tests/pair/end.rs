@@ -145,9 +145,7 @@ impl End {
                 self.closing = true;
                 self.reading = false;
             }
-            Action::Tell(_) => {
-                self.held = self.channel.channel_type() == Some(drx_protocol::names::ChannelType::Meta)
-            }
+            Action::Tell(_) => self.held = self.channel.channel_type() == Some(drx_protocol::names::ChannelType::Meta),
             Action::StartTimer => self.timed = true,
             Action::Restart => {
                 said.push(None);
@@ -170,8 +168,7 @@ impl End {
     pub fn pump(&mut self) -> Vec<Message> {
         let mut said = Vec::new();
         let attempt = self.channel.attempt();
-        let ending =
-            matches!(self.channel.state(), State::Established | State::ClosePending | State::Stopping);
+        let ending = matches!(self.channel.state(), State::Established | State::ClosePending | State::Stopping);
         if !self.relaying || self.wire.is_none() || !self.channel.link().is_up() || !ending || self.shut {
             return said;
         }

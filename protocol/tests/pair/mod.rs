@@ -378,8 +378,7 @@ impl World for Pair {
         }
         steps.extend(self.wires.iter().filter(|wire| wire.is_whole()).map(|wire| Step::Break(wire.id)));
         if self.bounds.only_flapping {
-            let flapping =
-                |step: &Step| matches!(step, Step::Break(_) | Step::BsrCloses(_) | Step::TimedOut(_));
+            let flapping = |step: &Step| matches!(step, Step::Break(_) | Step::BsrCloses(_) | Step::TimedOut(_));
             steps.retain(|step| !Pair::is_fault(*step) || flapping(step));
         }
         steps
@@ -488,8 +487,7 @@ impl World for Pair {
         links.sort_unstable();
         links.dedup();
         let link = |id: LinkId| LinkId(links.binary_search(&id).unwrap() as u128 + 1);
-        let mut tags: Vec<u8> =
-            [self.a.bsr, self.b.bsr, self.a.fed_by, self.b.fed_by].into_iter().flatten().collect();
+        let mut tags: Vec<u8> = [self.a.bsr, self.b.bsr, self.a.fed_by, self.b.fed_by].into_iter().flatten().collect();
         tags.extend(self.wires.iter().flat_map(Wire::tags));
         tags.extend(self.a.waiting_tag.iter().chain(&self.b.waiting_tag));
         tags.sort_unstable();
@@ -512,10 +510,7 @@ impl Pair {
     fn check(&self) -> Result<(), String> {
         for (here, there) in [(&self.a, &self.b), (&self.b, &self.a)] {
             let heard = here.fed_by.filter(|_| here.bsr.is_some());
-            if heard.is_some()
-                && heard == there.bsr
-                && there.fed_by.is_some_and(|fed_by| Some(fed_by) != here.bsr)
-            {
+            if heard.is_some() && heard == there.bsr && there.fed_by.is_some_and(|fed_by| Some(fed_by) != here.bsr) {
                 return Err(format!("bsr {:?} is joined to {:?} and to {:?}", heard, here.bsr, there.fed_by));
             }
         }

@@ -9,31 +9,14 @@ use super::Side;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     Hello(Dial, u64),
-    Welcome {
-        link: LinkId,
-        next: u64,
-    },
+    Welcome { link: LinkId, next: u64 },
     Refused,
     Offer(Attempt, ChannelType),
     Established(Attempt),
-    Data {
-        attempt: Attempt,
-        offset: u64,
-        from: u8,
-    },
-    Ack {
-        attempt: Attempt,
-        acknowledged: u64,
-    },
-    Fin {
-        attempt: Attempt,
-        offset: u64,
-        ending: Ending,
-    },
-    Abort {
-        attempt: Attempt,
-        ending: Ending,
-    },
+    Data { attempt: Attempt, offset: u64, from: u8 },
+    Ack { attempt: Attempt, acknowledged: u64 },
+    Fin { attempt: Attempt, offset: u64, ending: Ending },
+    Abort { attempt: Attempt, ending: Ending },
     /// End of file, or a reset.
     Closed,
 }
