@@ -55,8 +55,13 @@ impl Resource {
                 Ok(())
             }
             Step::Notice(side, slot) => self.step(side, slot, Event::LocalClosed),
-            Step::BsrNotices(side, channel_type) | Step::Lose(side, channel_type) => {
+            Step::BsrNotices(side, channel_type) => {
                 let lost = self.bsr(side).lose(channel_type);
+                self.all_close(side, lost)
+            }
+            Step::Lose(side, channel_type) => {
+                let lost = self.bsr(side).lose(channel_type);
+                self.bsr(side).waits = false; // it was at it still, and goes on
                 self.all_close(side, lost)
             }
             Step::Write(side, slot) => {

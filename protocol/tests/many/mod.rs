@@ -62,16 +62,24 @@ impl Way {
     }
 }
 
+/// What may go wrong: fewer kinds, and more worlds of them can be searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wrong {
+    Anything,
+    /// bsr come and go; links, actors and clocks do not fail, and each waits for the other.
+    OnlyLosses,
+}
+
 /// How far a search goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Bounds {
     pub way: Way,
     /// How many things may go wrong in one story.
     pub faults: u8,
-    /// Whether a bsr may open what it has not got without waiting for the other's: crossings.
-    pub duplicates: bool,
-    /// Whether a channel may hear late what the resource tells it.
-    pub late_orders: bool,
+    pub wrong: Wrong,
+    /// Whether what happens within one node may take longer than what happens between them: orders,
+    /// and what relay and bsr notice of each other.
+    pub slow_nodes: bool,
 }
 
 #[derive(Clone)]
@@ -180,7 +188,7 @@ impl World for Resource {
         }
         for side in Side::BOTH {
             let bsr = &self.bsrs[side as usize];
-            let settled = self.is_settled(side);
+            let settled = self.bounds.slow_nodes || self.is_settled(side);
             if !self.relays[side as usize].orders.is_empty() {
                 steps.push(Step::Obey(side));
             }
@@ -215,7 +223,7 @@ impl World for Resource {
                 {
                     if self.bounds.way.opens(side, channel_type) && (!bsr.waits || quiet) {
                         steps.push(Step::Open(side, channel_type));
-                    } else if self.bounds.duplicates && self.faults_left > 0 {
+                    } else {
                         steps.push(Step::Duplicate(side, channel_type));
                     }
                 }
@@ -230,9 +238,6 @@ impl World for Resource {
             {
                 steps.push(Step::GiveUp(side));
             }
-        }
-        if self.faults_left == 0 {
-            return steps;
         }
         for side in Side::BOTH {
             let bsr = &self.bsrs[side as usize];
@@ -256,6 +261,11 @@ impl World for Resource {
                 }
             }
         }
+        if self.faults_left == 0 {
+            steps.retain(|&step| !Resource::is_fault(step));
+        } else if self.bounds.wrong == Wrong::OnlyLosses {
+            steps.retain(|&step| !Resource::is_fault(step) || matches!(step, Step::Drop(_) | Step::Lose(..)));
+        }
         steps
     }
 
@@ -271,7 +281,7 @@ impl World for Resource {
         let together = self.are_together();
         self.happen(step)?;
         for side in Side::BOTH {
-            while !self.bounds.late_orders && !self.relays[side as usize].orders.is_empty() {
+            while !self.bounds.slow_nodes && !self.relays[side as usize].orders.is_empty() {
                 self.happen(Step::Obey(side))?;
             }
         }
