@@ -6,7 +6,7 @@ use std::rc::Rc;
 use drx_protocol::channel::EndedBy;
 use drx_protocol::ending::Ending;
 use drx_protocol::names::ChannelType;
-use drx_protocol::session::Slot;
+use drx_protocol::session::{Order, Slot};
 use drx_protocol::state::State;
 
 use super::bsr::TYPES;
@@ -75,14 +75,16 @@ impl Resource {
     /// A stop that means another partner does not end one that two bsr hold.
     pub(super) fn promise_meant(&self, side: Side, partner: Option<Slot>, by: EndedBy) -> Result<(), String> {
         let EndedBy::Remote(Ending { partner: Some(meant), .. }) = by else { return Ok(()) };
-        let Some(partner) = partner.filter(|&slot| self.end(side, slot).channel.round() != Some(meant))
-        else {
+        let Some(partner) = partner else { return Ok(()) };
+        let round = self.end(side, partner).channel.round();
+        if round == Some(meant) {
             return Ok(());
-        };
+        }
         count(&self.seen.strangers);
         let at_a = if side == Side::A { partner } else { across(partner) };
         let joined = TYPES.into_iter().any(|channel_type| self.is_joined(at_a, channel_type));
-        if joined && self.relays[side as usize].orders.iter().any(|order| order.slot == partner) {
+        let ends = |order: &Order| order.slot == partner && Some(order.round) == round;
+        if joined && self.relays[side as usize].orders.iter().any(ends) {
             return Err(format!(
                 "{side:?} ends {partner:?}, which two bsr hold, by a stop that means another"
             ));
