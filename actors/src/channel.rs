@@ -381,11 +381,12 @@ impl Handler<ChannelOrder> for ChannelActor {
                     self.feed(Event::LinkLost, "the other DRX was restarted", ctx);
                 }
             }
-            order => {
-                if let Some(event) = order.event() {
+            ChannelOrder::Session(order) => {
+                if let Some(event) = order.event(&self.machine) {
                     self.feed(event, "", ctx);
                 }
             }
+            ChannelOrder::Stop => self.feed(Event::Stop, "", ctx),
         }
     }
 }

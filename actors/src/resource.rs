@@ -297,11 +297,7 @@ impl Resource {
 
     fn carry_out(&mut self, orders: Vec<Order>) {
         for order in orders {
-            let (slot, order) = match order {
-                Order::End(slot, partner) => (slot, ChannelOrder::PartnerEnded(partner)),
-                Order::Release(slot) => (slot, ChannelOrder::Release),
-            };
-            self.order(slot, order);
+            self.order(order.slot, ChannelOrder::Session(order));
         }
     }
 
@@ -365,6 +361,13 @@ impl Handler<ChannelEvent> for Resource {
             ChannelNews::Moved { to } => {
                 let from = std::mem::replace(&mut lane.state, to);
                 lane.since = Instant::now();
+                let bsr_came = match slot.role {
+                    Role::Acceptor => to == State::Connected,
+                    Role::Connector => to == State::Establishing,
+                };
+                if bsr_came {
+                    self.sessions.connected(slot);
+                }
                 // Data leaves its session when it is flushed, meta when it is closed.
                 if matches!(to, State::Stopping | State::Stopped) {
                     let left = to == State::Stopped || from == State::ClosePending;
