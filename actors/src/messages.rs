@@ -47,8 +47,19 @@ pub(crate) enum ChannelOrder {
     Session(Order),
     /// The other relay has a new life: a link from an older one is lost.
     PeerIs(Epoch),
+    /// Connector: dial again now instead of later.
+    Hurry(Hurry),
     /// Flush, then stop.
     Stop,
+}
+
+/// Who can be reached again, as it seems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hurry {
+    /// The other DRX has dialled us.
+    Drx,
+    /// bsr has connected to us: after a restart it listens as well.
+    Bsr,
 }
 
 /// bsr connected to `inside`, and this acceptor is to take it.

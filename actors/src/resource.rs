@@ -31,7 +31,7 @@ use crate::budget::Budget;
 use crate::channel::{ChannelActor, Memory, StrikeAt, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
 use crate::inside::{AtInside, Inside};
-use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled};
+use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Hurry};
 use crate::net::Net;
 use crate::outside::ListenTrouble;
 use crate::quiet::Quiet;
@@ -307,6 +307,21 @@ impl Resource {
         }
     }
 
+    /// Who has just connected to us can be reached: connectors do not sit out their back-off.
+    fn hurry(&mut self, whom: Hurry, ctx: &mut Context<Self>) {
+        for slot in Slot::ALL.into_iter().filter(|slot| slot.role == Role::Connector) {
+            self.order(slot, ChannelOrder::Hurry(whom));
+            let waits = self.lane(slot).state == State::Bridging && self.lane(slot).child.is_none();
+            if whom == Hurry::Drx
+                && waits
+                && let Some(restart) = self.lane(slot).restart.take()
+            {
+                ctx.cancel_future(restart);
+                self.start(slot, State::Bridging, ctx);
+            }
+        }
+    }
+
     /// bsr is let in only while an acceptor waits for it: there is no listening socket otherwise.
     fn open_or_close_the_door(&mut self, ctx: &mut Context<Self>) {
         let open = self.up && self.door().is_some();
@@ -368,6 +383,11 @@ impl Handler<ChannelEvent> for Resource {
                 if bsr_came {
                     self.sessions.connected(slot);
                 }
+                match (slot.role, to) {
+                    (Role::Acceptor, State::Bridged) => self.hurry(Hurry::Drx, ctx),
+                    (Role::Acceptor, State::Connected) => self.hurry(Hurry::Bsr, ctx),
+                    _ => {}
+                }
                 // Data leaves its session when it is flushed, meta when it is closed.
                 if matches!(to, State::Stopping | State::Stopped) {
                     let left = to == State::Stopped || from == State::ClosePending;
@@ -395,8 +415,8 @@ impl Handler<ChannelEvent> for Resource {
             }
             ChannelNews::Trouble(trouble) => lane.trouble = trouble,
             ChannelNews::Over { place, why, held_link, unflushed } => {
-                // What a lost link has cost is told where it is lost: only a stop is asked what it left.
-                if !self.up {
+                // A link that was lost took its bytes along long ago: that is no word about this goodbye.
+                if place == Place::Down || !self.up {
                     self.unflushed += unflushed;
                 }
                 self.ended(slot, place, &why, held_link, ctx);
@@ -551,7 +571,7 @@ impl Handler<Held> for Resource {
     type Result = MessageResult<Held>;
 
     fn handle(&mut self, _: Held, _: &mut Context<Self>) -> MessageResult<Held> {
-        MessageResult(self.terms.data.held() + self.terms.meta.held())
+        MessageResult(self.unflushed + self.terms.data.held() + self.terms.meta.held())
     }
 }
 

@@ -69,10 +69,12 @@ pub struct Pair<N> {
 }
 
 impl Pair<Process> {
-    /// Two processes, both with these settings.
+    /// Two processes, both with these settings, that have found each other.
     #[track_caller]
     pub fn of_processes(settings: &[&str]) -> Pair<Process> {
-        Pair::new(|places| Process::start_new(places, settings))
+        let pair = Pair::new(|places| Process::start_new(places, settings));
+        pair.until_quiet();
+        pair
     }
 }
 
