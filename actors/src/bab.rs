@@ -128,7 +128,7 @@ struct Round {
     finish: Option<Ending>,
     /// The unsent limit is lifted: the link is slow.
     lifted: bool,
-    lift_timer: Option<SpawnHandle>,
+    watch_timer: Option<SpawnHandle>,
     ack_timer: Option<SpawnHandle>,
     budget_timer: Option<SpawnHandle>,
     told_flushed: bool,
@@ -165,7 +165,7 @@ impl Bab {
 
     fn end(&mut self, ctx: &mut Context<Self>) {
         if let Some(round) = self.round.take() {
-            for timer in [round.lift_timer, round.ack_timer, round.budget_timer].into_iter().flatten() {
+            for timer in [round.watch_timer, round.ack_timer, round.budget_timer].into_iter().flatten() {
                 ctx.cancel_future(timer);
             }
         }
@@ -233,16 +233,11 @@ impl Round {
         if unsent < UNSENT / 2 {
             self.lifted = false;
         }
-        if unsent >= UNSENT && !self.lifted {
-            if self.lift_timer.is_none() {
-                self.lift_timer = Some(ctx.run_later(DRAINS_WITHIN, |bab, ctx| {
-                    let Some(round) = &mut bab.round else { return };
-                    round.lift_timer = None;
-                    round.lifted = round.out.unsent() + round.queued as u64 >= UNSENT;
-                    bab.go_on(ctx);
-                }));
+        if unsent >= UNSENT {
+            self.watch(ctx);
+            if !self.lifted {
+                return;
             }
-            return;
         }
         let more = self.budget.promise(READ_AHEAD - self.granted);
         if more > 0 {
@@ -257,6 +252,29 @@ impl Round {
                 bab.go_on(ctx);
             }));
         }
+    }
+
+    /// Finds out whether the link is slow, again and again while much waits for it.
+    ///
+    /// Its rate says it. That much still waits does not: while bsr is faster than the link there is
+    /// always as much as may wait.
+    fn watch(&mut self, ctx: &mut Context<Bab>) {
+        if self.watch_timer.is_some() {
+            return;
+        }
+        let (since, before) = (Instant::now(), self.drained());
+        self.watch_timer = Some(ctx.run_later(WATCH_TIME, move |bab, ctx| {
+            let Some(round) = &mut bab.round else { return };
+            round.watch_timer = None;
+            let enough = FAST.saturating_mul(since.elapsed().as_millis() as u64);
+            round.lifted = round.drained().saturating_sub(before) < enough;
+            bab.go_on(ctx);
+        }));
+    }
+
+    /// The first byte that is not written to the link's socket, give or take the frames' headers.
+    fn drained(&self) -> u64 {
+        self.out.sent().saturating_sub(self.queued as u64)
     }
 
     fn took(&mut self, offset: u64, payload: Payload, counters: &Counters) -> Result<(), Violation> {
@@ -328,7 +346,7 @@ impl Handler<Begin> for Bab {
             parted: false,
             finish: None,
             lifted: false,
-            lift_timer: None,
+            watch_timer: None,
             ack_timer: None,
             budget_timer: None,
             told_flushed: false,
@@ -451,8 +469,11 @@ const READ_AHEAD: u64 = 512 * 1024;
 /// Unsent bytes that the BAB reads ahead while the link drains them (docs/testing.md: 17 MiB resident
 /// instead of 108).
 const UNSENT: u64 = 1024 * 1024;
-/// A link that does not get below [`UNSENT`] in this time is slow.
-const DRAINS_WITHIN: Duration = Duration::from_millis(10);
+/// How long the link's rate is measured for.
+const WATCH_TIME: Duration = Duration::from_millis(4);
+/// Bytes in a millisecond: 3 Gbit/s. A link that carries as much is no line over a long distance, and
+/// what waits for it gains nothing by waiting in the BAB instead of at bsr.
+const FAST: u64 = 375_000;
 /// How often a lane asks again while another one holds the whole budget.
 const BUDGET_AGAIN: Duration = Duration::from_millis(20);
 /// What the link is given at a time: two frames are on their way while the next is made.
