@@ -30,7 +30,7 @@ use crate::api::{ResourceSettings, Verb, Victim};
 use crate::budget::Budget;
 use crate::channel::{ChannelActor, Memory, StrikeAt, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
-use crate::inside::{AtInside, Inside};
+use crate::inside::{AtInside, Inside, listen_now};
 use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Hurry};
 use crate::net::Net;
 use crate::outside::ListenTrouble;
@@ -332,12 +332,13 @@ impl Resource {
             self.insides += 1;
             let generation = self.insides;
             let (at, net, log) = (self.terms.settings.inside, Arc::clone(&self.terms.net), self.log.clone());
+            let now = listen_now(&*net, at);
             let (supervisor, arrivals, owner) =
                 (ctx.address(), ctx.address().recipient(), ctx.address().recipient());
             self.inside = Some(spawn(
                 generation,
                 move |exited| supervisor.do_send(InsideExited(exited)),
-                move |_| Inside::new(generation, at, net, log, arrivals, owner),
+                move |ctx| Inside::new(generation, at, net, log, arrivals, owner).with(now, ctx),
             ));
         }
     }
