@@ -58,13 +58,9 @@ impl Inside {
     }
 
     /// Takes over what [`listen_now`] brought, or listens by itself.
-    pub(crate) fn with(
-        mut self,
-        now: Option<io::Result<Box<dyn Listener>>>,
-        ctx: &mut Context<Self>,
-    ) -> Inside {
+    pub(crate) fn with(mut self, now: Option<Box<dyn Listener>>, ctx: &mut Context<Self>) -> Inside {
         match now {
-            Some(listening) => self.listening(listening, ctx),
+            Some(listener) => self.listening(Ok(listener), ctx),
             None => self.listen(ctx),
         }
         self
