@@ -32,7 +32,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run_daemon(args),
         Command::Check(args) => check(args),
-        Command::Demo => demo::run(),
+        Command::Demo(DemoArgs { save, log }) => demo::run(&demo::Options { save, log }),
     }
 }
 
@@ -53,7 +53,7 @@ enum Command {
     /// Report all errors of a configuration at once, and run nothing
     Check(CheckArgs),
     /// Show two relays at work on this machine, and what supervision does
-    Demo,
+    Demo(DemoArgs),
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,16 @@ struct CheckArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     set: SetArgs,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct DemoArgs {
+    /// Write its two configurations to DIR, for two real daemons, and show nothing
+    #[arg(long, value_name = "DIR", conflicts_with = "log")]
+    save: Option<PathBuf>,
+    /// Write the relays' log to standard error instead of a file
+    #[arg(long)]
+    log: bool,
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -203,6 +213,6 @@ mod tests {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
         }
         assert_eq!(parsed("drxd --version").unwrap_err().exit_code(), 0);
-        assert!(matches!(parsed("drxd demo").unwrap().command, Some(Command::Demo)));
+        assert!(matches!(parsed("drxd demo").unwrap().command, Some(Command::Demo(_))));
     }
 }

@@ -128,8 +128,9 @@ struct Round {
     finish: Option<Ending>,
     /// The unsent limit is lifted: the link is slow.
     lifted: bool,
-    lift_timer: Option<SpawnHandle>,
+    watch_timer: Option<SpawnHandle>,
     ack_timer: Option<SpawnHandle>,
+    budget_timer: Option<SpawnHandle>,
     told_flushed: bool,
     told_delivered: bool,
 }
@@ -164,7 +165,7 @@ impl Bab {
 
     fn end(&mut self, ctx: &mut Context<Self>) {
         if let Some(round) = self.round.take() {
-            for timer in [round.lift_timer, round.ack_timer].into_iter().flatten() {
+            for timer in [round.watch_timer, round.ack_timer, round.budget_timer].into_iter().flatten() {
                 ctx.cancel_future(timer);
             }
         }
@@ -232,22 +233,48 @@ impl Round {
         if unsent < UNSENT / 2 {
             self.lifted = false;
         }
-        if unsent >= UNSENT && !self.lifted {
-            if self.lift_timer.is_none() {
-                self.lift_timer = Some(ctx.run_later(DRAINS_WITHIN, |bab, ctx| {
-                    let Some(round) = &mut bab.round else { return };
-                    round.lift_timer = None;
-                    round.lifted = round.out.unsent() + round.queued as u64 >= UNSENT;
-                    bab.go_on(ctx);
-                }));
+        if unsent >= UNSENT {
+            self.watch(ctx);
+            if !self.lifted {
+                return;
             }
-            return;
         }
-        let more = self.budget.reserve(READ_AHEAD - self.granted);
+        let more = self.budget.promise(READ_AHEAD - self.granted);
         if more > 0 {
             self.granted += more;
             self.local.do_send(MayRead(more as usize));
+        } else if self.granted == 0 && self.out.held() == 0 && self.budget_timer.is_none() {
+            // Another lane holds all of it (an older duplicate, on its way out): nothing that
+            // happens here would tell when there is some again.
+            self.budget_timer = Some(ctx.run_later(BUDGET_AGAIN, |bab, ctx| {
+                let Some(round) = &mut bab.round else { return };
+                round.budget_timer = None;
+                bab.go_on(ctx);
+            }));
         }
+    }
+
+    /// Finds out whether the link is slow, again and again while much waits for it.
+    ///
+    /// Its rate says it. That much still waits does not: while bsr is faster than the link there is
+    /// always as much as may wait.
+    fn watch(&mut self, ctx: &mut Context<Bab>) {
+        if self.watch_timer.is_some() {
+            return;
+        }
+        let (since, before) = (Instant::now(), self.drained());
+        self.watch_timer = Some(ctx.run_later(WATCH_TIME, move |bab, ctx| {
+            let Some(round) = &mut bab.round else { return };
+            round.watch_timer = None;
+            let enough = FAST.saturating_mul(since.elapsed().as_millis() as u64);
+            round.lifted = round.drained().saturating_sub(before) < enough;
+            bab.go_on(ctx);
+        }));
+    }
+
+    /// The first byte that is not written to the link's socket, give or take the frames' headers.
+    fn drained(&self) -> u64 {
+        self.out.sent().saturating_sub(self.queued as u64)
     }
 
     fn took(&mut self, offset: u64, payload: Payload, counters: &Counters) -> Result<(), Violation> {
@@ -286,7 +313,8 @@ impl Round {
 
 impl Drop for Round {
     fn drop(&mut self) {
-        self.budget.release(self.out.held() + self.granted);
+        self.budget.release(self.out.held());
+        self.budget.take_back(self.granted);
     }
 }
 
@@ -318,8 +346,9 @@ impl Handler<Begin> for Bab {
             parted: false,
             finish: None,
             lifted: false,
-            lift_timer: None,
+            watch_timer: None,
             ack_timer: None,
+            budget_timer: None,
             told_flushed: false,
             told_delivered: false,
         });
@@ -374,9 +403,10 @@ impl Handler<FromBsr> for Bab {
         let length = bytes.len() as u64;
         round.granted = round.granted.saturating_sub(length);
         if round.finish.is_some() || round.parted {
-            round.budget.release(length); // it came behind the end
+            round.budget.take_back(length); // it came behind the end
             return;
         }
+        round.budget.hold(length);
         round.out.append(length);
         round.store.append(bytes, Instant::now());
         self.go_on(ctx);
@@ -439,8 +469,13 @@ const READ_AHEAD: u64 = 512 * 1024;
 /// Unsent bytes that the BAB reads ahead while the link drains them (docs/testing.md: 17 MiB resident
 /// instead of 108).
 const UNSENT: u64 = 1024 * 1024;
-/// A link that does not get below [`UNSENT`] in this time is slow.
-const DRAINS_WITHIN: Duration = Duration::from_millis(10);
+/// How long the link's rate is measured for.
+const WATCH_TIME: Duration = Duration::from_millis(4);
+/// Bytes in a millisecond: 3 Gbit/s. A link that carries as much is no line over a long distance, and
+/// what waits for it gains nothing by waiting in the BAB instead of at bsr.
+const FAST: u64 = 375_000;
+/// How often a lane asks again while another one holds the whole budget.
+const BUDGET_AGAIN: Duration = Duration::from_millis(20);
 /// What the link is given at a time: two frames are on their way while the next is made.
 const LINK_QUEUE: usize = 512 * 1024;
 /// Bytes written to bsr after which an acknowledgement does not wait for company.

@@ -140,7 +140,7 @@ where
     A: Actor<Context = Context<A>>,
 {
     let (child, seed) = prepare(generation, on_exit, build);
-    actix_rt::spawn(seed.live());
+    live(seed);
     child
 }
 
@@ -160,10 +160,18 @@ where
 {
     let (child, seed) = prepare(generation, on_exit, build);
     // If nobody takes it, the closure is dropped, and with it the report that is in it: so it is made.
-    arbiter.spawn_fn(move || {
-        actix_rt::spawn(seed.live());
-    });
+    arbiter.spawn_fn(move || live(seed));
     child
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where every actor's future begins")]
+fn live<A, B, R>(seed: Seed<A, B, R>)
+where
+    A: Actor<Context = Context<A>>,
+    B: FnOnce(&mut Context<A>) -> A + 'static,
+    R: FnOnce(ChildExited) + 'static,
+{
+    actix_rt::spawn(seed.live());
 }
 
 fn prepare<A, B, R>(generation: u64, on_exit: R, build: B) -> (Child<A>, Seed<A, B, R>)

@@ -66,6 +66,7 @@ pub(crate) async fn greet(stream: &mut dyn Stream, hello: &Hello) -> Result<Welc
 }
 
 /// Says why not, and closes. Runs by itself; a peer that does not listen is not waited for.
+#[expect(clippy::disallowed_methods, reason = "a refusal outlives what refused, for a second at most")]
 pub(crate) fn refuse(mut stream: Box<dyn Stream>, refusal: Refusal, sentence: &str) {
     let answer: Bytes = Answer::Refused(Refused::new(refusal, sentence)).encode();
     actix_rt::spawn(async move {

@@ -3,6 +3,7 @@
 //! At any other time nothing listens there, so the kernel refuses bsr at once. Accepting early and
 //! closing later would cost bsr seconds, and leave half-dead connections behind (docs/channels.md 2).
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, WrapFuture};
+use futures_util::FutureExt;
 use slog::{Logger, warn};
 use tokio::time::{Sleep, sleep};
 
@@ -37,6 +39,12 @@ pub(crate) struct Inside {
     pause: Option<Pin<Box<Sleep>>>,
 }
 
+/// A listener that is there at once, if it can be had at once: then bsr is let in from the moment that
+/// a channel is said to wait for it. Not while an older listener still has to go.
+pub(crate) fn listen_now(net: &dyn Net, at: SocketAddr) -> Option<Box<dyn Listener>> {
+    net.listen(at, BACKLOG, &SocketOptions::local()).now_or_never()?.ok()
+}
+
 impl Inside {
     pub(crate) fn new(
         generation: u64,
@@ -49,22 +57,33 @@ impl Inside {
         Inside { generation, at, net, log, arrivals, owner, listener: None, pause: None }
     }
 
+    /// Takes over what [`listen_now`] brought, or listens by itself.
+    pub(crate) fn with(mut self, now: Option<Box<dyn Listener>>, ctx: &mut Context<Self>) -> Inside {
+        match now {
+            Some(listener) => self.listening(Ok(listener), ctx),
+            None => self.listen(ctx),
+        }
+        self
+    }
+
     fn listen(&mut self, ctx: &mut Context<Self>) {
         let listening = self.net.listen(self.at, BACKLOG, &SocketOptions::local());
-        ctx.spawn(listening.into_actor(self).map(|listening, inside, ctx| {
-            let trouble = match listening {
-                Ok(listener) => {
-                    inside.listener = Some(listener);
-                    ctx.spawn(Pump);
-                    None
-                }
-                Err(error) => {
-                    ctx.run_later(LISTEN_AGAIN, |inside, ctx| inside.listen(ctx));
-                    Some(format!("cannot listen on inside {}: {error}", inside.at))
-                }
-            };
-            inside.owner.do_send(ListenTrouble { at: inside.at, trouble });
-        }));
+        ctx.spawn(listening.into_actor(self).map(|listening, inside, ctx| inside.listening(listening, ctx)));
+    }
+
+    fn listening(&mut self, listening: io::Result<Box<dyn Listener>>, ctx: &mut Context<Self>) {
+        let trouble = match listening {
+            Ok(listener) => {
+                self.listener = Some(listener);
+                ctx.spawn(Pump);
+                None
+            }
+            Err(error) => {
+                ctx.run_later(LISTEN_AGAIN, |inside, ctx| inside.listen(ctx));
+                Some(format!("cannot listen on inside {}: {error}", self.at))
+            }
+        };
+        self.owner.do_send(ListenTrouble { at: self.at, trouble });
     }
 
     fn accept(&mut self, cx: &mut Wakeup<'_>) {
@@ -111,10 +130,6 @@ impl ActorFuture<Inside> for Pump {
 
 impl Actor for Inside {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.listen(ctx);
-    }
 }
 
 /// bsr opens data and meta at most; what else is in the queue when the door closes is reset.

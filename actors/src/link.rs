@@ -4,11 +4,10 @@
 //! beyond that the link is ended (docs/link.md 3). Frames leave in the order they were given, but pings
 //! overtake what waits.
 
-use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context as Wakeup, Poll};
+use std::task::{Context as Wakeup, Poll, Waker};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
@@ -21,7 +20,8 @@ use tokio::time::Instant;
 
 use crate::bab::{Bab, Drained, FromLink};
 use crate::counters::Counters;
-use crate::local::{Strike, consume};
+use crate::frames::Frames;
+use crate::local::Strike;
 use crate::net::Stream;
 use crate::segment::Segment;
 
@@ -81,17 +81,16 @@ pub(crate) struct LinkSocket {
     terms: LinkTerms,
     segment: Segment,
     decoder: Decoder,
-    queue: VecDeque<Bytes>,
-    /// Bytes of the queue's first piece are out already: nothing may go before it.
-    midway: bool,
-    /// Payload and header bytes queued, of which the BAB is told when they are written.
-    queued: usize,
-    urgent: VecDeque<Bytes>,
+    queue: Frames,
+    /// The handshake's answer is not out yet: nothing may overtake it.
+    greeting: bool,
     heard: Instant,
     pinged: Option<(u64, Instant)>,
     pings: u64,
     /// Silent for too long, if there is nothing to be read right now either.
     suspect: bool,
+    /// Wakes the pump: what a timer changes after the pump's turn it would not look at.
+    pump: Option<Waker>,
     hanging_up: bool,
     broken: bool,
     ended: bool,
@@ -108,6 +107,8 @@ impl LinkSocket {
         counters: Rc<Counters>,
         terms: LinkTerms,
     ) -> LinkSocket {
+        let (greeting, mut queue) = (!preface.is_empty(), Frames::default());
+        queue.push([preface]);
         LinkSocket {
             generation,
             stream,
@@ -117,15 +118,13 @@ impl LinkSocket {
             terms,
             segment: Segment::new(),
             decoder: Decoder::new(terms.checksum),
-            queued: preface.len(),
-            queue: VecDeque::from_iter((!preface.is_empty()).then_some(preface)),
-            // The handshake's answer goes before everything, pings included.
-            midway: true,
-            urgent: VecDeque::new(),
+            greeting,
+            queue,
             heard: Instant::now(),
             pinged: None,
             pings: 0,
             suspect: false,
+            pump: None,
             hanging_up: false,
             broken: false,
             ended: false,
@@ -136,11 +135,10 @@ impl LinkSocket {
         if self.ended {
             return;
         }
+        self.pump = Some(cx.waker().clone());
         let news = match self.write(cx) {
             Err(why) => Some(why),
-            Ok(()) if self.hanging_up && self.queue.is_empty() && self.urgent.is_empty() => {
-                Some("closed by this DRX".into())
-            }
+            Ok(()) if self.hanging_up && self.queue.is_empty() => Some("closed by this DRX".into()),
             Ok(()) if self.broken => None,
             Ok(()) => self.read(cx).err(),
         };
@@ -157,33 +155,22 @@ impl LinkSocket {
 
     fn write(&mut self, cx: &mut Wakeup<'_>) -> Result<(), String> {
         let mut written = 0;
-        while !self.queue.is_empty() || !self.urgent.is_empty() {
-            if !self.midway {
-                for ping in self.urgent.drain(..).rev() {
-                    self.queued += ping.len();
-                    self.queue.push_front(ping);
-                }
-            }
+        while !self.queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count = 0;
-            for (slice, piece) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(piece);
-                count += 1;
-            }
+            let count = self.queue.slices(&mut slices);
             match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => return Err("the other DRX closed the link".into()),
                 Poll::Ready(Ok(bytes)) => {
                     written += bytes;
-                    consume(&mut self.queue, bytes);
-                    self.midway = !self.queue.is_empty();
+                    self.queue.consume(bytes);
+                    self.greeting &= !self.queue.is_empty();
                 }
                 Poll::Ready(Err(error)) => return Err(format!("the link failed: {error}")),
             }
         }
-        self.queued -= written;
         if written > 0 {
-            self.bab.do_send(Drained { queued: self.queued });
+            self.bab.do_send(Drained { queued: self.queue.bytes() });
         }
         Ok(())
     }
@@ -248,16 +235,24 @@ impl LinkSocket {
     }
 
     fn urge(&mut self, frame: Frame) {
-        self.urgent.push_back(Bytes::copy_from_slice(&frame.head(self.terms.checksum)));
+        let frame = Bytes::copy_from_slice(&frame.head(self.terms.checksum));
+        if self.greeting {
+            self.queue.push([frame]);
+        } else if self.queue.len() < MOST_FRAMES {
+            self.queue.push_next(frame);
+        }
     }
 
     fn tick(&mut self) {
         if self.silence() >= self.terms.keepalive_timeout {
             self.suspect = true;
         }
+        if let Some(pump) = &self.pump {
+            pump.wake_by_ref();
+        }
         // A ping that is not answered yet stays the one that is timed.
         let due = self.pinged.is_none_or(|(_, since)| since.elapsed() >= self.terms.keepalive_interval);
-        if due && self.urgent.len() < MOST_URGENT {
+        if due {
             self.pings += 1;
             if self.pinged.is_none() {
                 self.pinged = Some((self.pings, Instant::now()));
@@ -297,9 +292,7 @@ impl Handler<Say> for LinkSocket {
     type Result = ();
 
     fn handle(&mut self, Say(frame): Say, _: &mut Context<Self>) {
-        let bytes = Bytes::copy_from_slice(&frame.head(self.terms.checksum));
-        self.queued += bytes.len();
-        self.queue.push_back(bytes);
+        self.queue.push([Bytes::copy_from_slice(&frame.head(self.terms.checksum))]);
     }
 }
 
@@ -309,9 +302,8 @@ impl Handler<SendData> for LinkSocket {
     fn handle(&mut self, data: SendData, _: &mut Context<Self>) {
         let SendData { attempt, credit, offset, payload } = data;
         let header = data_header(attempt, credit, offset, payload.pieces(), self.terms.checksum);
-        self.queued += header.len() + payload.len();
-        self.queue.push_back(Bytes::copy_from_slice(&header));
-        self.queue.extend(payload.pieces().iter().cloned());
+        let header = Bytes::copy_from_slice(&header);
+        self.queue.push([header].into_iter().chain(payload.pieces().iter().cloned()));
     }
 }
 
@@ -337,5 +329,6 @@ const SLICES: usize = 64;
 /// The last words on a link that is closed in order are a few frames; who does not take them in this
 /// time has lost them.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Pongs and pings that wait: a peer that asks without reading gets no more.
-const MOST_URGENT: usize = 64;
+/// With so many frames waiting, pings are neither sent nor answered: a peer that asks without reading
+/// gets no more.
+const MOST_FRAMES: usize = 4096;

@@ -4,7 +4,6 @@
 //! bsr go to the BAB as fast as the BAB grants; bytes for bsr come from the BAB, at most the window
 //! that was granted to the other DRX.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context as Wakeup, Poll};
@@ -12,7 +11,7 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use drx_protocol::ChannelType;
 use drx_protocol::channel::Close;
 use drx_protocol::first_packet::{self, Excerpt};
@@ -21,6 +20,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::bab::{Bab, FromBsr, Written};
 use crate::net::Stream;
+use crate::pieces::Pieces;
 use crate::segment::Segment;
 
 /// What a connection to bsr tells its channel.
@@ -87,7 +87,7 @@ pub(crate) struct LocalSocket {
     bab: Addr<Bab>,
     segment: Segment,
     reading: Reading,
-    queue: VecDeque<Bytes>,
+    queue: Pieces,
     /// Bytes at the front of the queue that are the relay's own first packet, not the stream's.
     preface: usize,
     granted: usize,
@@ -135,6 +135,11 @@ impl LocalSocket {
         channel: Recipient<LocalEvent>,
         bab: Addr<Bab>,
     ) -> LocalSocket {
+        let preface = first_packet.len();
+        let mut queue = Pieces::default();
+        if preface > 0 {
+            queue.push(first_packet);
+        }
         LocalSocket {
             generation,
             stream: Some(stream),
@@ -142,8 +147,8 @@ impl LocalSocket {
             bab,
             segment: Segment::new(),
             reading: Reading::Stream,
-            preface: first_packet.len(),
-            queue: VecDeque::from_iter((!first_packet.is_empty()).then_some(first_packet)),
+            preface,
+            queue,
             granted: 0,
             closing: None,
             linger: None,
@@ -195,15 +200,12 @@ impl LocalSocket {
         let mut written = 0;
         while !self.queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.queue.iter().take(SLICES).enumerate().fold(0, |_, (index, piece)| {
-                slices[index] = IoSlice::new(piece);
-                index + 1
-            });
+            let count = self.queue.slices(&mut slices);
             match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]) {
                 Poll::Ready(Ok(0)) => self.write_failed = true,
                 Poll::Ready(Ok(bytes)) => {
                     written += bytes;
-                    consume(&mut self.queue, bytes);
+                    self.queue.consume(bytes);
                 }
                 Poll::Ready(Err(_)) => self.write_failed = true,
                 Poll::Pending => break,
@@ -298,18 +300,6 @@ impl LocalSocket {
     }
 }
 
-/// Takes `bytes` written bytes off the front.
-pub(crate) fn consume(queue: &mut VecDeque<Bytes>, mut bytes: usize) {
-    while let Some(first) = queue.front_mut().filter(|_| bytes > 0) {
-        let part = bytes.min(first.len());
-        first.advance(part);
-        bytes -= part;
-        if first.is_empty() {
-            queue.pop_front();
-        }
-    }
-}
-
 struct Pump;
 
 impl ActorFuture<LocalSocket> for Pump {
@@ -348,7 +338,7 @@ impl Handler<ToBsr> for LocalSocket {
 
     fn handle(&mut self, ToBsr(bytes): ToBsr, _: &mut Context<Self>) {
         if !self.write_failed {
-            self.queue.push_back(bytes);
+            self.queue.push(bytes);
         }
     }
 }

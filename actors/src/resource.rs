@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, SpawnHandle};
 use drx_protocol::admission::Admission;
 use drx_protocol::channel::{Channel, EndedBy, Place};
 use drx_protocol::names::{Epoch, Role};
@@ -22,7 +22,6 @@ use drx_protocol::restart::{Restarts, Verdict};
 use drx_protocol::rules::Rules;
 use drx_protocol::session::{Order, Sessions, Slot, open_lane};
 use drx_protocol::{Standing, State};
-use futures_util::future::join_all;
 use slog::{Logger, debug, error, info, o};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -31,8 +30,8 @@ use crate::api::{ResourceSettings, Verb, Victim};
 use crate::budget::Budget;
 use crate::channel::{ChannelActor, Memory, StrikeAt, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
-use crate::inside::{AtInside, Inside};
-use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Report};
+use crate::inside::{AtInside, Inside, listen_now};
+use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Hurry};
 use crate::net::Net;
 use crate::outside::ListenTrouble;
 use crate::quiet::Quiet;
@@ -98,6 +97,17 @@ pub(crate) struct StrikeIn(pub(crate) Victim);
 struct ChannelExited {
     slot: Slot,
     exited: ChildExited,
+}
+
+impl Lane {
+    /// Says a transition that no channel actor can say, because there is none.
+    fn moved(&mut self, to: State, why: &str) {
+        if self.state != to {
+            info!(self.log, "transition"; "from" => %self.state, "to" => %to, "why" => why, "attempt" => 0);
+            self.state = to;
+            self.since = Instant::now();
+        }
+    }
 }
 
 impl Resource {
@@ -199,6 +209,8 @@ impl Resource {
         for lane in &mut self.lanes {
             if let Some(restart) = lane.restart.take() {
                 ctx.cancel_future(restart);
+                lane.moved(State::Stopping, "the operator stopped it");
+                lane.moved(State::Stopped, "it was not running");
             }
             if let Some(child) = &lane.child {
                 child.addr().do_send(ChannelOrder::Stop);
@@ -227,8 +239,9 @@ impl Resource {
         self.carry_out(orders);
         let lane = self.lane(slot);
         lane.child = None;
-        lane.state = State::Stopped;
-        lane.since = Instant::now();
+        if lane.state != State::Bridging {
+            lane.state = State::Stopped;
+        }
     }
 
     fn ended(
@@ -259,14 +272,14 @@ impl Resource {
     fn broke(&mut self, slot: Slot, what: &str, ctx: &mut Context<Self>) {
         let orders = self.sessions.ended(slot, EndedBy::Failure);
         self.carry_out(orders);
-        // Its sockets are closed already, with the actors that had them.
-        self.lane(slot).moved(State::Stopping, what);
-        self.lane(slot).moved(State::Stopped, what);
+        let lane = self.lane(slot);
+        lane.moved(State::Stopping, what);
+        lane.moved(State::Stopped, "nothing of it is left");
+        *lane.memory.last_stop.borrow_mut() = Some(what.to_owned());
         self.over(slot);
         if !self.up {
             return self.settled(ctx);
         }
-        *self.lane(slot).memory.last_stop.borrow_mut() = Some(what.to_owned());
         let now = self.terms.started.elapsed();
         let verdict = self.lane(slot).memory.restarts.borrow_mut().failed(now, fastrand::f64());
         match verdict {
@@ -284,17 +297,28 @@ impl Resource {
 
     fn carry_out(&mut self, orders: Vec<Order>) {
         for order in orders {
-            let (slot, order) = match order {
-                Order::End(slot, partner) => (slot, ChannelOrder::PartnerEnded(partner)),
-                Order::Release(slot) => (slot, ChannelOrder::Release),
-            };
-            self.order(slot, order);
+            self.order(order.slot, ChannelOrder::Session(order));
         }
     }
 
     fn order(&self, slot: Slot, order: ChannelOrder) {
         if let Some(child) = &self.lanes[slot.index()].child {
             child.addr().do_send(order);
+        }
+    }
+
+    /// Who has just connected to us can be reached: connectors do not sit out their back-off.
+    fn hurry(&mut self, whom: Hurry, ctx: &mut Context<Self>) {
+        for slot in Slot::ALL.into_iter().filter(|slot| slot.role == Role::Connector) {
+            self.order(slot, ChannelOrder::Hurry(whom));
+            let waits = self.lane(slot).state == State::Bridging && self.lane(slot).child.is_none();
+            if whom == Hurry::Drx
+                && waits
+                && let Some(restart) = self.lane(slot).restart.take()
+            {
+                ctx.cancel_future(restart);
+                self.start(slot, State::Bridging, ctx);
+            }
         }
     }
 
@@ -308,12 +332,13 @@ impl Resource {
             self.insides += 1;
             let generation = self.insides;
             let (at, net, log) = (self.terms.settings.inside, Arc::clone(&self.terms.net), self.log.clone());
+            let now = listen_now(&*net, at);
             let (supervisor, arrivals, owner) =
                 (ctx.address(), ctx.address().recipient(), ctx.address().recipient());
             self.inside = Some(spawn(
                 generation,
                 move |exited| supervisor.do_send(InsideExited(exited)),
-                move |_| Inside::new(generation, at, net, log, arrivals, owner),
+                move |ctx| Inside::new(generation, at, net, log, arrivals, owner).with(now, ctx),
             ));
         }
     }
@@ -322,17 +347,6 @@ impl Resource {
         let channels: Vec<_> = self.lanes.iter().map(|lane| (lane.slot, lane.state, false)).collect();
         let lane = open_lane(&channels, Rules::ALL)?;
         Some(Slot { role: Role::Acceptor, lane })
-    }
-}
-
-impl Lane {
-    /// What its actor cannot say itself: there is none, or it is broken.
-    fn moved(&mut self, to: State, why: &str) {
-        if self.state != to {
-            info!(self.log, "transition"; "from" => %self.state, "to" => %to, "why" => why);
-            self.state = to;
-            self.since = Instant::now();
-        }
     }
 }
 
@@ -363,6 +377,18 @@ impl Handler<ChannelEvent> for Resource {
             ChannelNews::Moved { to } => {
                 let from = std::mem::replace(&mut lane.state, to);
                 lane.since = Instant::now();
+                let bsr_came = match slot.role {
+                    Role::Acceptor => to == State::Connected,
+                    Role::Connector => to == State::Establishing,
+                };
+                if bsr_came {
+                    self.sessions.connected(slot);
+                }
+                match (slot.role, to) {
+                    (Role::Acceptor, State::Bridged) => self.hurry(Hurry::Drx, ctx),
+                    (Role::Acceptor, State::Connected) => self.hurry(Hurry::Bsr, ctx),
+                    _ => {}
+                }
                 // Data leaves its session when it is flushed, meta when it is closed.
                 if matches!(to, State::Stopping | State::Stopped) {
                     let left = to == State::Stopped || from == State::ClosePending;
@@ -543,18 +569,10 @@ impl Handler<StrikeIn> for Resource {
 pub(crate) struct Held;
 
 impl Handler<Held> for Resource {
-    type Result = ResponseFuture<u64>;
+    type Result = MessageResult<Held>;
 
-    fn handle(&mut self, _: Held, _: &mut Context<Self>) -> ResponseFuture<u64> {
-        // The budgets would say more: what bsr's connections may still read is reserved in them, too.
-        let asked: Vec<_> =
-            self.lanes.iter().filter_map(|lane| Some(lane.child.as_ref()?.addr().send(Report))).collect();
-        let left_already = self.unflushed;
-        Box::pin(async move {
-            let reports = join_all(asked).await;
-            let held: u64 = reports.into_iter().filter_map(Result::ok).map(|report| report.bab.used).sum();
-            left_already + held
-        })
+    fn handle(&mut self, _: Held, _: &mut Context<Self>) -> MessageResult<Held> {
+        MessageResult(self.unflushed + self.terms.data.held() + self.terms.meta.held())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every way a child can end, and that its owner is told of it once.
 
+#![allow(clippy::disallowed_methods, reason = "tests play the world around the actors")]
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What every network promises: the same tests over the kernel's TCP and in memory.
 
+#![allow(clippy::disallowed_methods, reason = "tests play the world around the actors")]
 #![allow(clippy::unwrap_used)]
 
 use std::future::poll_fn;

@@ -1,5 +1,6 @@
 //! The faults of the network in memory, under a clock that stands still.
 
+#![allow(clippy::disallowed_methods, reason = "tests play the world around the actors")]
 #![allow(clippy::unwrap_used)]
 
 use std::io::ErrorKind;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use drx_protocol::frame::{MAX_PAYLOAD, Payload};
 use tokio::time::Instant;
 
@@ -19,14 +19,59 @@ pub(super) struct Store {
 
 #[derive(Debug)]
 struct Piece {
-    bytes: Bytes,
+    bytes: Kept,
     since: Instant,
 }
 
+#[derive(Debug)]
+enum Kept {
+    Shared(Bytes),
+    /// Small pieces put together, of which nothing was sent yet.
+    Open(BytesMut),
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        match &self.bytes {
+            Kept::Shared(bytes) => bytes.len(),
+            Kept::Open(bytes) => bytes.len(),
+        }
+    }
+
+    fn extend(&mut self, more: &[u8]) {
+        match &mut self.bytes {
+            Kept::Open(bytes) => bytes.extend_from_slice(more),
+            Kept::Shared(first) => {
+                let mut bytes = BytesMut::with_capacity(SMALL);
+                bytes.extend_from_slice(first);
+                bytes.extend_from_slice(more);
+                self.bytes = Kept::Open(bytes);
+            }
+        }
+    }
+
+    /// The bytes, to which nothing is added from now on.
+    fn shared(&mut self) -> &mut Bytes {
+        if let Kept::Open(bytes) = &mut self.bytes {
+            self.bytes = Kept::Shared(bytes.split().freeze());
+        }
+        match &mut self.bytes {
+            Kept::Shared(bytes) => bytes,
+            Kept::Open(_) => unreachable!("it was closed two lines above"),
+        }
+    }
+}
+
 impl Store {
-    /// Holds `bytes` behind everything else.
+    /// Holds `bytes` behind everything else. Small pieces that wait are put together: a backlog of
+    /// them would cost many times its bytes.
     pub(super) fn append(&mut self, bytes: Bytes, now: Instant) {
-        self.pieces.push_back(Piece { bytes, since: now });
+        let waits = self.pieces.len() > self.next.0 + 1;
+        if let Some(last) = self.pieces.back_mut().filter(|last| waits && last.len() + bytes.len() <= SMALL) {
+            last.extend(&bytes);
+        } else {
+            self.pieces.push_back(Piece { bytes: Kept::Shared(bytes), since: now });
+        }
     }
 
     /// Up to `most` bytes from `offset` on, at most one frame's worth; nothing is copied.
@@ -37,15 +82,15 @@ impl Store {
         let (mut index, mut start) = self.next;
         let mut offset = offset;
         while left > 0 && payload.pieces().len() < MOST_PIECES {
-            let Some(piece) = self.pieces.get(index) else { break };
-            let end = start + piece.bytes.len() as u64;
+            let Some(piece) = self.pieces.get_mut(index) else { break };
+            let end = start + piece.len() as u64;
             if offset >= end {
                 (index, start) = (index + 1, end);
                 continue;
             }
             let skip = (offset - start) as usize;
-            let take = left.min(piece.bytes.len() - skip);
-            payload.push(piece.bytes.slice(skip..skip + take));
+            let take = left.min(piece.len() - skip);
+            payload.push(piece.shared().slice(skip..skip + take));
             left -= take;
             offset += take as u64;
         }
@@ -56,14 +101,14 @@ impl Store {
     /// Lets go of everything before `head`.
     pub(super) fn release(&mut self, head: u64) {
         while let Some(first) = self.pieces.front_mut() {
-            let length = first.bytes.len() as u64;
+            let length = first.len() as u64;
             if self.head + length <= head {
                 self.pieces.pop_front();
                 self.head += length;
                 self.next.0 = self.next.0.saturating_sub(1);
             } else {
                 let part = head.saturating_sub(self.head);
-                first.bytes.advance(part as usize);
+                first.shared().advance(part as usize);
                 self.head += part;
                 break;
             }
@@ -81,8 +126,9 @@ impl Store {
             if start >= tail {
                 break;
             }
-            piece.bytes.truncate((tail - start).min(piece.bytes.len() as u64) as usize);
-            start += piece.bytes.len() as u64;
+            let length = (tail - start).min(piece.len() as u64);
+            piece.shared().truncate(length as usize);
+            start += length;
             keep += 1;
         }
         self.pieces.truncate(keep);
@@ -94,6 +140,8 @@ impl Store {
     }
 }
 
+/// Pieces up to this length are put together.
+const SMALL: usize = 4096;
 /// Pieces in one frame: together with its header well below the 1024 slices that writev(2) takes.
 const MOST_PIECES: usize = 32;
 
