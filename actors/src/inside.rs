@@ -3,9 +3,11 @@
 //! At any other time nothing listens there, so the kernel refuses bsr at once. Accepting early and
 //! closing later would cost bsr seconds, and leave half-dead connections behind (docs/channels.md 2).
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as Wakeup, Poll};
 use std::time::Duration;
@@ -35,14 +37,26 @@ pub(crate) struct Inside {
     log: Logger,
     arrivals: Recipient<AtInside>,
     owner: Recipient<ListenTrouble>,
-    listener: Option<Box<dyn Listener>>,
+    door: Door,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-/// A listener that is there at once, if it can be had at once: then bsr is let in from the moment that
-/// a channel is said to wait for it. Not while an older listener still has to go.
-pub(crate) fn listen_now(net: &dyn Net, at: SocketAddr) -> Option<Box<dyn Listener>> {
-    net.listen(at, BACKLOG, &SocketOptions::local()).now_or_never()?.ok()
+/// The listening socket, shared by the supervisor and the actor that accepts from it: the supervisor
+/// opens and closes it at the very moment that a channel begins or ceases to wait for bsr.
+#[derive(Clone, Default)]
+pub(crate) struct Door(Rc<RefCell<Option<Box<dyn Listener>>>>);
+
+impl Door {
+    /// A door that is open at once, if the network has a listener at once.
+    pub(crate) fn open(net: &dyn Net, at: SocketAddr) -> Door {
+        let listening = net.listen(at, BACKLOG, &SocketOptions::local()).now_or_never();
+        Door(Rc::new(RefCell::new(listening.and_then(Result::ok))))
+    }
+
+    /// From now on bsr is refused.
+    pub(crate) fn close(&self) {
+        self.0.borrow_mut().take();
+    }
 }
 
 impl Inside {
@@ -53,17 +67,9 @@ impl Inside {
         log: Logger,
         arrivals: Recipient<AtInside>,
         owner: Recipient<ListenTrouble>,
+        door: Door,
     ) -> Inside {
-        Inside { generation, at, net, log, arrivals, owner, listener: None, pause: None }
-    }
-
-    /// Takes over what [`listen_now`] brought, or listens by itself.
-    pub(crate) fn with(mut self, now: Option<Box<dyn Listener>>, ctx: &mut Context<Self>) -> Inside {
-        match now {
-            Some(listener) => self.listening(Ok(listener), ctx),
-            None => self.listen(ctx),
-        }
-        self
+        Inside { generation, at, net, log, arrivals, owner, door, pause: None }
     }
 
     fn listen(&mut self, ctx: &mut Context<Self>) {
@@ -74,7 +80,7 @@ impl Inside {
     fn listening(&mut self, listening: io::Result<Box<dyn Listener>>, ctx: &mut Context<Self>) {
         let trouble = match listening {
             Ok(listener) => {
-                self.listener = Some(listener);
+                *self.door.0.borrow_mut() = Some(listener);
                 ctx.spawn(Pump);
                 None
             }
@@ -93,9 +99,12 @@ impl Inside {
             }
             self.pause = None;
         }
-        let Some(listener) = &mut self.listener else { return };
         // One a turn: the supervisor decides whether another one is let in.
-        match listener.poll_accept(cx) {
+        let accepted = match self.door.0.borrow_mut().as_mut() {
+            Some(listener) => listener.poll_accept(cx),
+            None => return, // it was closed meanwhile
+        };
+        match accepted {
             Poll::Pending => {}
             Poll::Ready(Ok((stream, _))) => {
                 self.arrivals.do_send(AtInside { generation: self.generation, stream });
@@ -130,6 +139,14 @@ impl ActorFuture<Inside> for Pump {
 
 impl Actor for Inside {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let listener = self.door.0.borrow_mut().take();
+        match listener {
+            Some(listener) => self.listening(Ok(listener), ctx),
+            None => self.listen(ctx),
+        }
+    }
 }
 
 /// bsr opens data and meta at most; what else is in the queue when the door closes is reset.

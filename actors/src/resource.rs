@@ -30,7 +30,7 @@ use crate::api::{ResourceSettings, Verb, Victim};
 use crate::budget::Budget;
 use crate::channel::{ChannelActor, Memory, StrikeAt, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
-use crate::inside::{AtInside, Inside, listen_now};
+use crate::inside::{AtInside, Door, Inside};
 use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Hurry};
 use crate::net::Net;
 use crate::outside::ListenTrouble;
@@ -54,6 +54,7 @@ pub(crate) struct Resource {
     sessions: Sessions,
     lanes: [Lane; 4],
     inside: Option<Child<Inside>>,
+    listener: Door,
     insides: u64,
     inside_trouble: Option<String>,
     outside_trouble: Option<String>,
@@ -145,6 +146,7 @@ impl Resource {
             sessions: Sessions::new(),
             lanes,
             inside: None,
+            listener: Door::default(),
             insides: 0,
             inside_trouble: None,
             outside_trouble: None,
@@ -326,19 +328,21 @@ impl Resource {
     fn open_or_close_the_door(&mut self, ctx: &mut Context<Self>) {
         let open = self.up && self.door().is_some();
         if !open {
+            self.listener.close();
             self.inside = None;
             self.inside_trouble = None;
         } else if self.inside.is_none() {
             self.insides += 1;
             let generation = self.insides;
             let (at, net, log) = (self.terms.settings.inside, Arc::clone(&self.terms.net), self.log.clone());
-            let now = listen_now(&*net, at);
+            self.listener = Door::open(&*net, at);
+            let listener = self.listener.clone();
             let (supervisor, arrivals, owner) =
                 (ctx.address(), ctx.address().recipient(), ctx.address().recipient());
             self.inside = Some(spawn(
                 generation,
                 move |exited| supervisor.do_send(InsideExited(exited)),
-                move |ctx| Inside::new(generation, at, net, log, arrivals, owner).with(now, ctx),
+                move |_| Inside::new(generation, at, net, log, arrivals, owner, listener),
             ));
         }
     }
