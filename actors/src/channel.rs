@@ -214,7 +214,7 @@ impl ChannelActor {
         }
         info!(self.log, "transition"; "from" => %from, "to" => %to, "why" => why, "attempt" => self.machine.attempt());
         self.since = Instant::now();
-        self.tell(ChannelNews::Moved { to });
+        self.tell(ChannelNews::Moved { to, channel_type: self.machine.channel_type() });
         if to == State::Established
             && let (Some(channel_type), Some(round)) = (self.machine.channel_type(), self.machine.round())
         {
@@ -387,7 +387,7 @@ impl Actor for ChannelActor {
             // The BAB's memory is committed as it is used, so there is nothing to wait for.
             State::Allocating => self.feed(Event::Allocated, "the BAB is there", ctx),
             _ => {
-                self.tell(ChannelNews::Moved { to: self.machine.state() });
+                self.tell(ChannelNews::Moved { to: self.machine.state(), channel_type: None });
                 self.act(Action::OpenLink, ctx);
             }
         }

@@ -378,7 +378,7 @@ impl Handler<ChannelEvent> for Resource {
             return; // of an older generation
         }
         match what {
-            ChannelNews::Moved { to } => {
+            ChannelNews::Moved { to, channel_type } => {
                 let from = std::mem::replace(&mut lane.state, to);
                 lane.since = Instant::now();
                 let bsr_came = match slot.role {
@@ -387,6 +387,9 @@ impl Handler<ChannelEvent> for Resource {
                 };
                 if bsr_came {
                     self.sessions.connected(slot);
+                }
+                if let Some(channel_type) = channel_type.filter(|_| to == State::Establishing) {
+                    self.sessions.coming(slot, channel_type);
                 }
                 match (slot.role, to) {
                     (Role::Acceptor, State::Bridged) => self.hurry(Hurry::Drx, ctx),
