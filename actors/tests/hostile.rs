@@ -12,7 +12,7 @@ use common::{Site, resource, simulated, site};
 use drx_actors::api::{Operate, Verb};
 use drx_actors::net::MemoryNet;
 use drx_protocol::ending::{EndReason, Ending};
-use drx_protocol::frame::{Frame, StateCode};
+use drx_protocol::frame::{Credit, Frame, StateCode};
 use drx_protocol::names::ChannelType::Data;
 use drx_protocol::names::{Lane, Role};
 use drx_protocol::{Standing, State};
@@ -96,5 +96,23 @@ fn a_channel_goes_down_though_its_link_neither_drains_nor_keeps_to_the_protocol(
         let both = async { tokio::join!(down, nonsense) };
         let (down, ()) = timeout(Duration::from_secs(70), both).await.expect("it never went down");
         down.unwrap().unwrap();
+    });
+}
+
+/// Who acknowledges what was never sent is not to be trusted with what follows.
+#[test]
+fn nothing_is_taken_behind_a_violation() {
+    simulated(async {
+        let one = alone();
+        let mut link = Dialled::to(&one, 1).await;
+        let mut bsr = one.open(Data).await;
+        let attempt = link.offered().await;
+        link.established(attempt).await;
+        one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+        link.say(Frame::Ack { attempt, credit: Credit { acknowledged: 1, window: 0 } }).await;
+        link.data(attempt, 0, b"forged").await;
+        let mut got = Vec::new();
+        bsr.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"");
     });
 }
