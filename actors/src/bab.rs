@@ -438,8 +438,11 @@ impl Handler<FromLink> for Bab {
             round.parted = true;
             round.reading = false;
         } else if let Err(violation) = round.frame(frame, &self.counters) {
+            // Told once, and nothing more is taken: the channel ends the link as soon as it hears of it.
+            round.parted = true;
+            round.reading = false;
             let what = BabNews::Violated(violation);
-            return self.channel.do_send(BabEvent { attempt: round.attempt, what });
+            self.channel.do_send(BabEvent { attempt: round.attempt, what });
         }
         self.go_on(ctx);
     }

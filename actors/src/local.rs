@@ -174,7 +174,13 @@ impl LocalSocket {
         // Not an actix timer: what one changes after this was polled nobody would look at.
         if self.linger.as_mut().is_some_and(|linger| linger.as_mut().poll(cx).is_ready()) {
             self.linger = None;
-            self.closing = Some(Close::Hard);
+            if self.shut && !self.write_failed {
+                // Everything is written, acknowledged to the other DRX perhaps, and still on its way
+                // to a bsr that is slow to read: a reset would take it back.
+                self.stream = None;
+            } else {
+                self.closing = Some(Close::Hard);
+            }
         }
         if self.closing == Some(Close::Hard) {
             if let Some(stream) = self.stream.take() {
@@ -387,7 +393,8 @@ impl Handler<Strike> for LocalSocket {
 
 /// bsr sends its first packet at once after connecting; a stranger gets no longer (docs/channels.md 2).
 const FIRST_PACKET_TIME: Duration = Duration::from_secs(5);
-/// bsr answers our end of file with its own within milliseconds; one that is frozen is reset instead.
+/// bsr answers our end of file with its own within milliseconds; one that is frozen is not waited for:
+/// reset if not everything could be written, left to the kernel otherwise.
 const LINGER: Duration = Duration::from_secs(5);
 /// Slices in one writev(2).
 const SLICES: usize = 64;

@@ -529,11 +529,13 @@ impl Handler<Want> for Resource {
     fn handle(&mut self, Want { verb, wait }: Want, ctx: &mut Context<Self>) -> ResponseFuture<u64> {
         info!(self.log, "an operator's command"; "verb" => ?verb);
         let (done, waiter) = oneshot::channel();
+        if verb != Verb::Down {
+            for lane in &self.lanes {
+                lane.memory.restarts.borrow_mut().reset();
+            }
+        }
         match verb {
             Verb::Up => {
-                for lane in &self.lanes {
-                    lane.memory.restarts.borrow_mut().reset();
-                }
                 self.restarting = !self.up && self.lanes.iter().any(|lane| lane.child.is_some());
                 if !self.restarting {
                     self.start_all(ctx);

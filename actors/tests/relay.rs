@@ -44,3 +44,21 @@ fn what_bsr_sent_before_it_left_arrives_before_its_meta_closes() {
         establish(&one, &two).await;
     });
 }
+
+/// What was written to bsr's socket is acknowledged as delivered: closing must not take it back, however
+/// long bsr's disk makes it wait.
+#[test]
+fn what_was_flushed_to_a_bsr_that_stalls_is_there_when_it_reads_on() {
+    simulated(async {
+        let (one, two) = two_sites();
+        let mut session = establish(&one, &two).await;
+        let block = vec![7; 50_000];
+        session.data[1].write_all(&block).await.unwrap();
+        session.data[1].shutdown().await.unwrap();
+        // It reads nothing until the relay has given up waiting for its close.
+        one.until(Role::Connector, Lane::Zero, State::Connecting).await;
+        let mut got = Vec::new();
+        session.data[0].read_to_end(&mut got).await.unwrap();
+        assert_eq!(got.len(), block.len());
+    });
+}

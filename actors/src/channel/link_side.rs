@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
 use drx_protocol::Standing;
 use drx_protocol::admission::{Dial, Verdict};
-use drx_protocol::channel::Event;
+use drx_protocol::channel::{Event, Place};
 use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::Frame;
 use drx_protocol::handshake::{Answer, Hello, Name, Refusal, VERSION, Versions, Welcome};
@@ -215,6 +215,9 @@ impl Handler<LinkEvent> for ChannelActor {
         if self.parting.as_ref().is_some_and(|link| link.generation() == event.generation) {
             if matches!(event.what, LinkNews::Ended(_)) {
                 self.parting = None;
+                if self.leaving == Some(Place::Down) && self.link.is_none() {
+                    self.over(ctx);
+                }
             }
             return;
         }
