@@ -16,6 +16,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::net::{Listener, Net, SocketOptions, Stream};
 use crate::outside::ListenTrouble;
+use crate::quiet::Quiet;
 
 /// bsr connected.
 #[derive(Message)]
@@ -35,6 +36,7 @@ pub(crate) struct Inside {
     owner: Recipient<ListenTrouble>,
     listener: Option<Box<dyn Listener>>,
     pause: Option<Pin<Box<Sleep>>>,
+    quiet: Quiet,
 }
 
 impl Inside {
@@ -46,7 +48,7 @@ impl Inside {
         arrivals: Recipient<AtInside>,
         owner: Recipient<ListenTrouble>,
     ) -> Inside {
-        Inside { generation, at, net, log, arrivals, owner, listener: None, pause: None }
+        Inside { generation, at, net, log, arrivals, owner, listener: None, pause: None, quiet: Quiet::new() }
     }
 
     fn listen(&mut self, ctx: &mut Context<Self>) {
@@ -83,7 +85,9 @@ impl Inside {
                 cx.waker().wake_by_ref();
             }
             Poll::Ready(Err(error)) => {
-                warn!(self.log, "cannot accept"; "inside" => %self.at, "error" => %error);
+                if let Some(unsaid) = self.quiet.may_say(self.at.ip()) {
+                    warn!(self.log, "cannot accept"; "inside" => %self.at, "error" => %error, "unsaid" => unsaid);
+                }
                 self.pause = Some(Box::pin(sleep(SHORTAGE)));
                 cx.waker().wake_by_ref();
             }
