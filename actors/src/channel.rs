@@ -22,7 +22,7 @@ use drx_protocol::names::{ChannelType, Epoch, Role};
 use drx_protocol::restart::Restarts;
 use drx_protocol::session::Slot;
 use drx_protocol::{Standing, State};
-use slog::{Logger, debug, error, info};
+use slog::{Logger, debug, error, info, warn};
 use tokio::time::Instant;
 
 use crate::api::{ResourceSettings, Victim};
@@ -302,6 +302,10 @@ impl ChannelActor {
     /// Nothing of a round outlives it.
     fn round_over(&mut self, ctx: &mut Context<Self>) {
         self.unflushed = self.counters.held.get();
+        if self.unflushed > 0 {
+            warn!(self.log, "bytes of bsr's are lost with the session: the other DRX has not acknowledged them";
+                "bytes" => self.unflushed, "attempt" => self.machine.attempt());
+        }
         self.order_bab(BabOrder::End);
         self.local = None;
         self.arrived = None;
