@@ -267,7 +267,8 @@ impl Resource {
             Role::Connector => restarts.lost(now, fastrand::f64()),
         };
         drop(restarts);
-        info!(self.lane(slot).log, "restarting"; "failed" => why, "delay" => format!("{delay:.1?}"));
+        let lane = self.lane(slot);
+        info!(lane.log, "restarting"; "failed" => why, "restart" => lane.generation, "delay" => said(delay));
         self.start_later(slot, State::Bridging, delay, ctx);
     }
 
@@ -286,7 +287,8 @@ impl Resource {
         let verdict = self.lane(slot).memory.restarts.borrow_mut().failed(now, fastrand::f64());
         match verdict {
             Verdict::After(delay) => {
-                error!(self.lane(slot).log, "restarting"; "failed" => what, "delay" => format!("{delay:.1?}"));
+                let lane = self.lane(slot);
+                error!(lane.log, "restarting"; "failed" => what, "restart" => lane.generation, "delay" => said(delay));
                 self.start_later(slot, State::Allocating, delay, ctx);
             }
             Verdict::GiveUp => {
@@ -583,6 +585,11 @@ impl Handler<Held> for Resource {
     fn handle(&mut self, _: Held, _: &mut Context<Self>) -> MessageResult<Held> {
         MessageResult(self.unflushed + self.terms.data.held() + self.terms.meta.held())
     }
+}
+
+/// A delay as the log says it.
+fn said(delay: Duration) -> String {
+    if delay.is_zero() { "none".to_owned() } else { format!("{delay:.1?}") }
 }
 
 /// A session's meta channel has this much (docs/channels.md 1).
