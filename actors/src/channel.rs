@@ -32,7 +32,7 @@ use crate::child::{Child, ChildExited, Exit, spawn};
 use crate::counters::{Counters, add};
 use crate::link::{HangUp, LinkSocket, Say};
 use crate::local::{CloseLocal, LocalSocket, Strike};
-use crate::messages::{ChannelEvent, ChannelNews, ChannelOrder, standing};
+use crate::messages::{ChannelEvent, ChannelNews, ChannelOrder, Hurry, standing};
 use crate::net::{Net, Stream};
 use crate::quiet::Quiet;
 
@@ -91,6 +91,8 @@ pub(crate) struct ChannelActor {
     parts: u64,
     dialling_drx: Option<SpawnHandle>,
     dialling_bsr: Option<SpawnHandle>,
+    /// The dial to the other DRX, or to bsr, waits for its next try.
+    backing_off: bool,
     timer: Option<SpawnHandle>,
     /// What was last complained about: said again only when it changes.
     trouble: Option<String>,
@@ -153,6 +155,7 @@ impl ChannelActor {
             parts: 0,
             dialling_drx: None,
             dialling_bsr: None,
+            backing_off: false,
             timer: None,
             trouble: None,
             since: Instant::now(),
@@ -323,6 +326,26 @@ impl ChannelActor {
         ctx.stop();
     }
 
+    /// A dial that waits for its next try is tried now.
+    fn hurry(&mut self, whom: Hurry, ctx: &mut Context<Self>) {
+        if !self.backing_off {
+            return;
+        }
+        match (whom, self.machine.state(), self.machine.channel_type()) {
+            (Hurry::Drx, State::Bridging, _) => {
+                if let Some(waiting) = self.dialling_drx.take() {
+                    ctx.cancel_future(waiting);
+                    self.dial_drx(ctx);
+                }
+            }
+            (Hurry::Bsr, State::Connecting, Some(channel_type)) => {
+                self.cancel_dial(ctx);
+                self.dial_bsr(channel_type, FIRST_RETRY, ctx);
+            }
+            _ => {}
+        }
+    }
+
     fn part_number(&mut self) -> u64 {
         self.parts += 1;
         self.parts
@@ -381,11 +404,13 @@ impl Handler<ChannelOrder> for ChannelActor {
                     self.feed(Event::LinkLost, "the other DRX was restarted", ctx);
                 }
             }
-            order => {
-                if let Some(event) = order.event() {
+            ChannelOrder::Session(order) => {
+                if let Some(event) = order.event(&self.machine) {
                     self.feed(event, "", ctx);
                 }
             }
+            ChannelOrder::Hurry(whom) => self.hurry(whom, ctx),
+            ChannelOrder::Stop => self.feed(Event::Stop, "", ctx),
         }
     }
 }

@@ -2,11 +2,11 @@
 //! [`Snapshot`](crate::api::Snapshot) asks for an answer, so no circle can wait for itself.
 
 use actix::Message;
-use drx_protocol::channel::{EndedBy, Event, Partner, Place};
+use drx_protocol::channel::{EndedBy, Place};
 use drx_protocol::handshake::Hello;
 use drx_protocol::names::{ChannelType, Epoch, Round};
 use drx_protocol::report::ChannelReport;
-use drx_protocol::session::Slot;
+use drx_protocol::session::{Order, Slot};
 use drx_protocol::{Standing, State};
 
 use crate::net::{Detached, Stream};
@@ -43,25 +43,23 @@ pub(crate) enum ChannelNews {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) enum ChannelOrder {
-    /// The session's other channel ended.
-    PartnerEnded(Partner),
-    /// Meta: the data is through.
-    Release,
+    /// What its session wants of one of its rounds.
+    Session(Order),
     /// The other relay has a new life: a link from an older one is lost.
     PeerIs(Epoch),
+    /// Connector: dial again now instead of later.
+    Hurry(Hurry),
     /// Flush, then stop.
     Stop,
 }
 
-impl ChannelOrder {
-    pub(crate) fn event(&self) -> Option<Event> {
-        match self {
-            ChannelOrder::PartnerEnded(partner) => Some(Event::PartnerEnded(*partner)),
-            ChannelOrder::Release => Some(Event::Released),
-            ChannelOrder::Stop => Some(Event::Stop),
-            ChannelOrder::PeerIs(_) => None,
-        }
-    }
+/// Who can be reached again, as it seems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hurry {
+    /// The other DRX has dialled us.
+    Drx,
+    /// bsr has connected to us: after a restart it listens as well.
+    Bsr,
 }
 
 /// bsr connected to `inside`, and this acceptor is to take it.

@@ -321,10 +321,12 @@ impl Handler<Shutdown> for Relay {
             .filter_map(|supervised| Some(supervised.child.as_ref()?.addr().clone()))
             .collect();
         if at_once {
-            self.resources.clear();
+            let ending = std::mem::take(&mut self.resources);
             return Box::pin(async move {
                 let held =
                     join_all(children.iter().map(|child| timeout(ANSWERS_WITHIN, child.send(Held)))).await;
+                // Not before: who is let go answers nothing any more.
+                drop(ending);
                 Unflushed { bytes: held.into_iter().filter_map(|held| held.ok()?.ok()).sum() }
             });
         }

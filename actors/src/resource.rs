@@ -30,8 +30,8 @@ use crate::api::{ResourceSettings, Verb, Victim};
 use crate::budget::Budget;
 use crate::channel::{ChannelActor, Memory, StrikeAt, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
-use crate::inside::{AtInside, Inside};
-use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled};
+use crate::inside::{AtInside, Door, Inside};
+use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Hurry};
 use crate::net::Net;
 use crate::outside::ListenTrouble;
 use crate::quiet::Quiet;
@@ -54,6 +54,7 @@ pub(crate) struct Resource {
     sessions: Sessions,
     lanes: [Lane; 4],
     inside: Option<Child<Inside>>,
+    listener: Door,
     insides: u64,
     inside_trouble: Option<String>,
     outside_trouble: Option<String>,
@@ -145,6 +146,7 @@ impl Resource {
             sessions: Sessions::new(),
             lanes,
             inside: None,
+            listener: Door::default(),
             insides: 0,
             inside_trouble: None,
             outside_trouble: None,
@@ -297,11 +299,7 @@ impl Resource {
 
     fn carry_out(&mut self, orders: Vec<Order>) {
         for order in orders {
-            let (slot, order) = match order {
-                Order::End(slot, partner) => (slot, ChannelOrder::PartnerEnded(partner)),
-                Order::Release(slot) => (slot, ChannelOrder::Release),
-            };
-            self.order(slot, order);
+            self.order(order.slot, ChannelOrder::Session(order));
         }
     }
 
@@ -311,22 +309,40 @@ impl Resource {
         }
     }
 
+    /// Who has just connected to us can be reached: connectors do not sit out their back-off.
+    fn hurry(&mut self, whom: Hurry, ctx: &mut Context<Self>) {
+        for slot in Slot::ALL.into_iter().filter(|slot| slot.role == Role::Connector) {
+            self.order(slot, ChannelOrder::Hurry(whom));
+            let waits = self.lane(slot).state == State::Bridging && self.lane(slot).child.is_none();
+            if whom == Hurry::Drx
+                && waits
+                && let Some(restart) = self.lane(slot).restart.take()
+            {
+                ctx.cancel_future(restart);
+                self.start(slot, State::Bridging, ctx);
+            }
+        }
+    }
+
     /// bsr is let in only while an acceptor waits for it: there is no listening socket otherwise.
     fn open_or_close_the_door(&mut self, ctx: &mut Context<Self>) {
         let open = self.up && self.door().is_some();
         if !open {
+            self.listener.close();
             self.inside = None;
             self.inside_trouble = None;
         } else if self.inside.is_none() {
             self.insides += 1;
             let generation = self.insides;
             let (at, net, log) = (self.terms.settings.inside, Arc::clone(&self.terms.net), self.log.clone());
+            self.listener = Door::open(&*net, at);
+            let listener = self.listener.clone();
             let (supervisor, arrivals, owner) =
                 (ctx.address(), ctx.address().recipient(), ctx.address().recipient());
             self.inside = Some(spawn(
                 generation,
                 move |exited| supervisor.do_send(InsideExited(exited)),
-                move |_| Inside::new(generation, at, net, log, arrivals, owner),
+                move |_| Inside::new(generation, at, net, log, arrivals, owner, listener),
             ));
         }
     }
@@ -365,6 +381,18 @@ impl Handler<ChannelEvent> for Resource {
             ChannelNews::Moved { to } => {
                 let from = std::mem::replace(&mut lane.state, to);
                 lane.since = Instant::now();
+                let bsr_came = match slot.role {
+                    Role::Acceptor => to == State::Connected,
+                    Role::Connector => to == State::Establishing,
+                };
+                if bsr_came {
+                    self.sessions.connected(slot);
+                }
+                match (slot.role, to) {
+                    (Role::Acceptor, State::Bridged) => self.hurry(Hurry::Drx, ctx),
+                    (Role::Acceptor, State::Connected) => self.hurry(Hurry::Bsr, ctx),
+                    _ => {}
+                }
                 // Data leaves its session when it is flushed, meta when it is closed.
                 if matches!(to, State::Stopping | State::Stopped) {
                     let left = to == State::Stopped || from == State::ClosePending;
@@ -392,8 +420,8 @@ impl Handler<ChannelEvent> for Resource {
             }
             ChannelNews::Trouble(trouble) => lane.trouble = trouble,
             ChannelNews::Over { place, why, held_link, unflushed } => {
-                // What a lost link has cost is told where it is lost: only a stop is asked what it left.
-                if !self.up {
+                // A link that was lost took its bytes along long ago: that is no word about this goodbye.
+                if place == Place::Down || !self.up {
                     self.unflushed += unflushed;
                 }
                 self.ended(slot, place, &why, held_link, ctx);
@@ -548,7 +576,7 @@ impl Handler<Held> for Resource {
     type Result = MessageResult<Held>;
 
     fn handle(&mut self, _: Held, _: &mut Context<Self>) -> MessageResult<Held> {
-        MessageResult(self.terms.data.held() + self.terms.meta.held())
+        MessageResult(self.unflushed + self.terms.data.held() + self.terms.meta.held())
     }
 }
 

@@ -90,6 +90,20 @@ impl Bsr {
         bounded(stream)
     }
 
+    /// Takes a connection of the relay, and its first packet, if one is there. One that has ended by then
+    /// is none.
+    pub fn try_take(&self) -> Option<(ChannelType, TcpStream)> {
+        let listener = self.listener.as_ref().expect("bsr listens");
+        listener.set_nonblocking(true).unwrap();
+        let accepted = listener.accept();
+        listener.set_nonblocking(false).unwrap();
+        let mut stream = bounded(accepted.ok()?.0);
+        stream.set_nonblocking(false).unwrap();
+        let mut packet = [0; 8];
+        stream.read_exact(&mut packet).ok()?;
+        Some((first_packet::parse(packet).ok()?, stream))
+    }
+
     /// Whether no connection of the relay waits to be taken.
     pub fn is_left_alone(&self) -> bool {
         let listener = self.listener.as_ref().expect("bsr listens");

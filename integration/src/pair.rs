@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drx_protocol::names::{ChannelType, Lane, Role};
 use drx_protocol::report::{ChannelReport, RelayReport, ResourceReport};
 use drx_protocol::{Standing, State};
 
 use crate::block::Block;
-use crate::bsr::Bsr;
+use crate::bsr::{Bsr, stands};
 use crate::forwarder::Forwarder;
 use crate::process::Process;
 use crate::wait::{LIMIT, until_ok};
@@ -69,10 +69,12 @@ pub struct Pair<N> {
 }
 
 impl Pair<Process> {
-    /// Two processes, both with these settings.
+    /// Two processes, both with these settings, that have found each other.
     #[track_caller]
     pub fn of_processes(settings: &[&str]) -> Pair<Process> {
-        Pair::new(|places| Process::start_new(places, settings))
+        let pair = Pair::new(|places| Process::start_new(places, settings));
+        pair.until_quiet();
+        pair
     }
 }
 
@@ -102,22 +104,47 @@ impl<N: Node> Pair<N> {
     /// A whole session, opened in this way.
     #[track_caller]
     pub fn establish(&self, opening: Opening) -> Session {
-        let (one, two) = (&self.one, &self.two);
-        let (data, meta) = match opening {
-            Opening::DataByTwo => (join(two, one, ChannelType::Data), join(one, two, ChannelType::Meta)),
-            Opening::DataByOne => (join(one, two, ChannelType::Data), join(two, one, ChannelType::Meta)),
-            Opening::BothByOne => (join(one, two, ChannelType::Data), join(one, two, ChannelType::Meta)),
-            Opening::BothByTwo => (join(two, one, ChannelType::Data), join(two, one, ChannelType::Meta)),
-        };
+        let [data, meta] = self.openers(opening).map(|(opener, taker, channel_type)| {
+            let ends = join(opener, taker, channel_type);
+            (ends, opener.places.node == self.one.places.node)
+        });
         self.until_session(true);
-        let in_order = |[opener, taker]: [TcpStream; 2], by_one: bool| {
-            if by_one { [opener, taker] } else { [taker, opener] }
-        };
-        let data_by_one = matches!(opening, Opening::DataByOne | Opening::BothByOne);
-        let meta_by_one = matches!(opening, Opening::DataByTwo | Opening::BothByOne);
-        let session = Session { data: in_order(data, data_by_one), meta: in_order(meta, meta_by_one) };
+        let session = Session { data: in_order(data), meta: in_order(meta) };
         session.check();
         session
+    }
+
+    /// The same while the relays may still be busy with what ended before: as the real ones do, both bsr
+    /// begin again whenever a connection ends that they had just opened. Not a byte is sent.
+    #[track_caller]
+    pub fn establish_again(&self, opening: Opening, limit: Duration) -> Session {
+        let began = Instant::now();
+        until_ok(limit, || {
+            let mut joined = Vec::new();
+            for (opener, taker, channel_type) in self.openers(opening) {
+                let ends = try_join(opener, taker, channel_type, limit.saturating_sub(began.elapsed()))?;
+                joined.push((ends, opener.places.node == self.one.places.node));
+            }
+            let [data, meta] = <[_; 2]>::try_from(joined).expect("data and meta");
+            let session = Session { data: in_order(data), meta: in_order(meta) };
+            until_ok(limit, || {
+                if !session.ends().into_iter().all(stands) {
+                    return Ok(Err("a connection ended before the session stood".to_owned()));
+                }
+                let whole = self.one.resource()?.session && self.two.resource()?.session;
+                whole.then_some(Ok(())).ok_or_else(|| "no session stands".to_owned())
+            })?;
+            Ok(session)
+        })
+    }
+
+    /// Who opens, who takes: data, then meta.
+    fn openers(&self, opening: Opening) -> [(&Site<N>, &Site<N>, ChannelType); 2] {
+        let by = |by_one: bool, channel_type| match by_one {
+            true => (&self.one, &self.two, channel_type),
+            false => (&self.two, &self.one, channel_type),
+        };
+        [by(opening.data_by_one(), ChannelType::Data), by(opening.meta_by_one(), ChannelType::Meta)]
     }
 
     /// Waits until both relays say that a whole session stands, or that none does.
@@ -137,6 +164,32 @@ pub fn join<N: Node>(opener: &Site<N>, taker: &Site<N>, channel_type: ChannelTyp
     [opened, taken]
 }
 
+/// The same, unless the connection ends before it is taken.
+fn try_join<N: Node>(
+    opener: &Site<N>,
+    taker: &Site<N>,
+    channel_type: ChannelType,
+    limit: Duration,
+) -> Result<[TcpStream; 2], String> {
+    let opened = opener.bsr.open(channel_type);
+    until_ok(limit, || {
+        if !stands(&opened) {
+            return Ok(Err(format!("{channel_type} ended before the other bsr took it")));
+        }
+        match taker.bsr.try_take() {
+            // What is left of one that was opened before is not waited for.
+            Some((taken_type, taken)) if taken_type == channel_type => Ok(Ok(taken)),
+            _ => Err(format!("{channel_type} is not passed on")),
+        }
+    })
+    .map(|taken| [opened, taken])
+}
+
+/// The ends at `node1` and at `node2`, of those at who opened and at who took.
+fn in_order(([opener, taker], by_one): ([TcpStream; 2], bool)) -> [TcpStream; 2] {
+    if by_one { [opener, taker] } else { [taker, opener] }
+}
+
 /// Which bsr opens what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
@@ -154,6 +207,16 @@ impl Opening {
     /// Every way.
     pub const ALL: [Opening; 4] =
         [Opening::DataByTwo, Opening::DataByOne, Opening::BothByOne, Opening::BothByTwo];
+
+    /// Whether the bsr at `node1` opens data.
+    pub fn data_by_one(self) -> bool {
+        matches!(self, Opening::DataByOne | Opening::BothByOne)
+    }
+
+    /// Whether the bsr at `node1` opens meta.
+    pub fn meta_by_one(self) -> bool {
+        matches!(self, Opening::DataByTwo | Opening::BothByOne)
+    }
 }
 
 /// Both bsr's ends of a session: at `node1`, at `node2`.

@@ -57,8 +57,6 @@ const CONNECTOR: &[&str] = &[
 #[test]
 fn every_transition_is_made() {
     let mut pair = Pair::of_processes(&["restart.max=200ms", "link.keepalive_timeout=3s"]);
-    pair.until_quiet();
-
     for opening in Opening::ALL {
         bsr_ends_a_session(&pair, opening);
     }

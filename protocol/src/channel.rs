@@ -300,7 +300,6 @@ impl Channel {
         let withdrawn = self.offer.is_some_and(|(offered, _)| offered == attempt);
         if withdrawn && matches!(event, Event::PeerAbort { .. }) {
             self.offer = None;
-            self.attempt = self.attempt.max(attempt);
             return Some(Vec::new());
         }
         None

@@ -177,7 +177,7 @@ fn an_offer_carries_a_first_packet() {
 fn endings() {
     for frame in [FrameType::Fin, FrameType::Abort] {
         let refused = |body: &[u8]| refused(&Raw::of(frame).with(body));
-        for reason in [0, 7, u16::MAX] {
+        for reason in [0, 8, u16::MAX] {
             let [high, low] = reason.to_be_bytes();
             assert_eq!(refused(&[high, low, 0, 0]), FrameError::UnknownReason { frame, reason });
         }

@@ -114,6 +114,7 @@ fn the_reasons_and_their_codes() {
     4 stopped by the operator
     5 a fault inside the relay
     6 the session's other link is gone for good
+    7 it was sent what the link's protocol forbids
     ");
     let partner = Some(Round { link: LinkId(0xabcd_ef01 << 96), attempt: 3 });
     let ending = Ending { reason: EndReason::Partner, partner };

@@ -37,6 +37,8 @@ pub struct PeerSettings {
     pub first: ChannelType,
     /// The most content in a block, at most 1 MiB.
     pub largest_block: u32,
+    /// How many blocks it sends ahead of their acknowledgements: so data stands still when meta does.
+    pub most_under_way: u64,
     /// The most content a second that it sends; none: as much as the relay takes.
     pub bytes_per_second: Option<u64>,
     /// How long it waits for what.
@@ -54,6 +56,7 @@ impl PeerSettings {
             inside,
             first,
             largest_block: 128 * 1024,
+            most_under_way: 256,
             bytes_per_second: None,
             pace: Pace::BSR,
         }

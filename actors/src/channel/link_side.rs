@@ -26,6 +26,7 @@ impl ChannelActor {
     /// Connector: dials the other DRX, again and again, as the restart policy spaces it.
     pub(super) fn dial_drx(&mut self, ctx: &mut Context<Self>) {
         let settings = &self.terms.settings;
+        self.backing_off = false;
         let dial = self.terms.dials.fetch_add(1, Ordering::Relaxed) + 1;
         // Names were checked when the configuration was read.
         let (Ok(resource), Ok(from), Ok(to)) =
@@ -71,6 +72,7 @@ impl ChannelActor {
                 Err(error) => {
                     let delay = channel.back_off();
                     channel.complain(format!("the other DRX at {peer} cannot be reached: {error}"));
+                    channel.backing_off = true;
                     channel.dialling_drx = Some(ctx.run_later(delay, |channel, ctx| channel.dial_drx(ctx)));
                 }
             }

@@ -58,6 +58,7 @@ impl ChannelActor {
 
     /// Connector: dials bsr until it answers or the offer is withdrawn.
     pub(super) fn dial_bsr(&mut self, channel_type: ChannelType, retry: Duration, ctx: &mut Context<Self>) {
+        self.backing_off = false;
         let settings = &self.terms.settings;
         // From the inside address: BSR and DRBD 9 close connections from another one (bsr-wire A.5).
         let (bsr, inside) = (settings.bsr, settings.inside.ip());
@@ -82,6 +83,7 @@ impl ChannelActor {
                     let again = ctx.run_later(retry, move |channel, ctx| {
                         channel.dial_bsr(channel_type, (retry * 2).min(LONGEST_RETRY), ctx);
                     });
+                    channel.backing_off = true;
                     channel.dialling_bsr = Some(again);
                 }
             }

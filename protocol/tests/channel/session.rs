@@ -5,7 +5,7 @@ use drx_protocol::ending::EndReason::*;
 use drx_protocol::ending::Ending;
 use drx_protocol::names::ChannelType::*;
 use drx_protocol::names::{Lane, Role};
-use drx_protocol::session::{Order, Sessions, Slot};
+use drx_protocol::session::{Sessions, Slot, Told};
 use drx_protocol::state::State::*;
 
 use crate::story::{Story, abort, fin};
@@ -48,9 +48,9 @@ impl Relay {
             orders.extend(self.sessions.left(slot));
         }
         for order in orders {
-            match order {
-                Order::End(slot, partner) => self.hears(slot, Event::PartnerEnded(partner)),
-                Order::Release(slot) => self.hears(slot, Event::Released),
+            match order.told {
+                Told::End(partner) => self.hears(order.slot, Event::PartnerEnded(partner)),
+                Told::Release => self.hears(order.slot, Event::Released),
             }
         }
     }

@@ -36,7 +36,7 @@ pub(super) async fn talk(
     let (verified, to_acknowledge) = watch::channel(None);
     let (data_in, data_out) = connections.data.split();
     let (meta_in, meta_out) = connections.meta.split();
-    let session = Session { settings, tally, sent };
+    let session = Session { settings, tally, sent, acknowledged: watch::Sender::new(0) };
     tokio::select! {
         ending = session.receive(data_in, verified) => ending,
         ending = session.send(data_out, writer, hold) => ending,
@@ -49,6 +49,8 @@ struct Session<'a> {
     settings: &'a PeerSettings,
     tally: &'a watch::Sender<Tally>,
     sent: Sent,
+    /// Blocks that the other peer has verified.
+    acknowledged: watch::Sender<u64>,
 }
 
 /// What was sent in this session: nothing else can be acknowledged.
@@ -66,6 +68,7 @@ impl Session<'_> {
         mut hold: watch::Receiver<bool>,
     ) -> Ending {
         let mut due = Instant::now();
+        let mut acknowledged = self.acknowledged.subscribe();
         loop {
             let block = writer.next_block();
             let bytes = (block.len() - HEADER) as u64;
@@ -80,8 +83,11 @@ impl Session<'_> {
             if data.write_all(block).await.is_err() {
                 return Ending::Lost;
             }
-            // The handle may be gone, but then so is this task in a moment.
+            // Neither fails: the session has the one sender, and with the other one, the handle, it ends.
             let _ = hold.wait_for(|hold| !hold).await;
+            let sent = self.sent.blocks.load(Ordering::Relaxed);
+            let most = self.settings.most_under_way.max(1);
+            let _ = acknowledged.wait_for(|acknowledged| sent - acknowledged < most).await;
             if let Some(rate) = self.settings.bytes_per_second {
                 due += Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
                 due = due.max(Instant::now() - BURST);
@@ -132,6 +138,7 @@ impl Session<'_> {
                 tally.blocks_under_way = under_way;
             });
             last = blocks;
+            self.acknowledged.send_replace(blocks);
         }
     }
 
