@@ -180,6 +180,8 @@ impl World for Resource {
     fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let quiet = self.is_quiet();
+        // While it lasts a bsr may try and give up any number of times: one try is enough to see.
+        let flushing = self.relays.iter().flat_map(|relay| &relay.ends).any(|end| end.can_write());
         for slot in Slot::ALL {
             if self.end(Side::A, slot).is(State::Bridging)
                 && self.end(Side::B, across(slot)).is(State::Bridging)
@@ -233,10 +235,8 @@ impl World for Resource {
                 steps.push(Step::Agree(side));
             }
             let untaken = |slot: Slot| self.end(side, slot).is(State::Establishing);
-            if quiet
-                && bsr.connected
-                && TYPES.iter().any(|&channel_type| bsr.at(channel_type).is_some_and(untaken))
-            {
+            let refused = TYPES.iter().any(|&channel_type| bsr.at(channel_type).is_some_and(untaken));
+            if quiet && !flushing && bsr.connected && refused {
                 steps.push(Step::GiveUp(side));
             }
         }
