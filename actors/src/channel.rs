@@ -8,7 +8,7 @@ mod link_side;
 mod local_side;
 mod report;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -65,6 +65,8 @@ pub(crate) struct Memory {
     pub(crate) admission: Rc<RefCell<Admission>>,
     pub(crate) restarts: Rc<RefCell<Restarts>>,
     pub(crate) last_stop: Rc<RefCell<Option<String>>>,
+    /// Connections that closed before a usable first packet.
+    pub(crate) strays: Rc<Cell<u64>>,
 }
 
 pub(crate) struct ChannelActor {

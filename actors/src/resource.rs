@@ -131,6 +131,7 @@ impl Resource {
                 admission: Rc::new(RefCell::new(Admission::new())),
                 restarts: Rc::new(RefCell::new(Restarts::new(terms.settings.restart))),
                 last_stop: Rc::default(),
+                strays: Rc::default(),
             },
             log: log.new(o!("channel" => slot.role.to_string(), "lane" => u8::from(slot.lane))),
             generation: 0,
@@ -529,7 +530,6 @@ impl Handler<Want> for Resource {
     type Result = ResponseFuture<u64>;
 
     fn handle(&mut self, Want { verb, wait }: Want, ctx: &mut Context<Self>) -> ResponseFuture<u64> {
-        info!(self.log, "an operator's command"; "verb" => ?verb);
         let (done, waiter) = oneshot::channel();
         if verb != Verb::Down {
             for lane in &self.lanes {
