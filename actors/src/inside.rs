@@ -3,19 +3,24 @@
 //! At any other time nothing listens there, so the kernel refuses bsr at once. Accepting early and
 //! closing later would cost bsr seconds, and leave half-dead connections behind (docs/channels.md 2).
 
+use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as Wakeup, Poll};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, WrapFuture};
+use futures_util::FutureExt;
 use slog::{Logger, warn};
 use tokio::time::{Sleep, sleep};
 
 use crate::net::{Listener, Net, SocketOptions, Stream};
 use crate::outside::ListenTrouble;
+use crate::quiet::Quiet;
 
 /// bsr connected.
 #[derive(Message)]
@@ -33,8 +38,27 @@ pub(crate) struct Inside {
     log: Logger,
     arrivals: Recipient<AtInside>,
     owner: Recipient<ListenTrouble>,
-    listener: Option<Box<dyn Listener>>,
+    door: Door,
     pause: Option<Pin<Box<Sleep>>>,
+    quiet: Quiet,
+}
+
+/// The listening socket, shared by the supervisor and the actor that accepts from it: the supervisor
+/// opens and closes it at the very moment that a channel begins or ceases to wait for bsr.
+#[derive(Clone, Default)]
+pub(crate) struct Door(Rc<RefCell<Option<Box<dyn Listener>>>>);
+
+impl Door {
+    /// A door that is open at once, if the network has a listener at once.
+    pub(crate) fn open(net: &dyn Net, at: SocketAddr) -> Door {
+        let listening = net.listen(at, BACKLOG, &SocketOptions::local()).now_or_never();
+        Door(Rc::new(RefCell::new(listening.and_then(Result::ok))))
+    }
+
+    /// From now on bsr is refused.
+    pub(crate) fn close(&self) {
+        self.0.borrow_mut().take();
+    }
 }
 
 impl Inside {
@@ -45,26 +69,29 @@ impl Inside {
         log: Logger,
         arrivals: Recipient<AtInside>,
         owner: Recipient<ListenTrouble>,
+        door: Door,
     ) -> Inside {
-        Inside { generation, at, net, log, arrivals, owner, listener: None, pause: None }
+        Inside { generation, at, net, log, arrivals, owner, door, pause: None, quiet: Quiet::new() }
     }
 
     fn listen(&mut self, ctx: &mut Context<Self>) {
         let listening = self.net.listen(self.at, BACKLOG, &SocketOptions::local());
-        ctx.spawn(listening.into_actor(self).map(|listening, inside, ctx| {
-            let trouble = match listening {
-                Ok(listener) => {
-                    inside.listener = Some(listener);
-                    ctx.spawn(Pump);
-                    None
-                }
-                Err(error) => {
-                    ctx.run_later(LISTEN_AGAIN, |inside, ctx| inside.listen(ctx));
-                    Some(format!("cannot listen on inside {}: {error}", inside.at))
-                }
-            };
-            inside.owner.do_send(ListenTrouble { at: inside.at, trouble });
-        }));
+        ctx.spawn(listening.into_actor(self).map(|listening, inside, ctx| inside.listening(listening, ctx)));
+    }
+
+    fn listening(&mut self, listening: io::Result<Box<dyn Listener>>, ctx: &mut Context<Self>) {
+        let trouble = match listening {
+            Ok(listener) => {
+                *self.door.0.borrow_mut() = Some(listener);
+                ctx.spawn(Pump);
+                None
+            }
+            Err(error) => {
+                ctx.run_later(LISTEN_AGAIN, |inside, ctx| inside.listen(ctx));
+                Some(format!("cannot listen on inside {}: {error}", self.at))
+            }
+        };
+        self.owner.do_send(ListenTrouble { at: self.at, trouble });
     }
 
     fn accept(&mut self, cx: &mut Wakeup<'_>) {
@@ -74,16 +101,21 @@ impl Inside {
             }
             self.pause = None;
         }
-        let Some(listener) = &mut self.listener else { return };
         // One a turn: the supervisor decides whether another one is let in.
-        match listener.poll_accept(cx) {
+        let accepted = match self.door.0.borrow_mut().as_mut() {
+            Some(listener) => listener.poll_accept(cx),
+            None => return, // it was closed meanwhile
+        };
+        match accepted {
             Poll::Pending => {}
             Poll::Ready(Ok((stream, _))) => {
                 self.arrivals.do_send(AtInside { generation: self.generation, stream });
                 cx.waker().wake_by_ref();
             }
             Poll::Ready(Err(error)) => {
-                warn!(self.log, "cannot accept"; "inside" => %self.at, "error" => %error);
+                if let Some(unsaid) = self.quiet.may_say(self.at.ip()) {
+                    warn!(self.log, "cannot accept"; "inside" => %self.at, "error" => %error, "unsaid" => unsaid);
+                }
                 self.pause = Some(Box::pin(sleep(SHORTAGE)));
                 cx.waker().wake_by_ref();
             }
@@ -113,7 +145,11 @@ impl Actor for Inside {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.listen(ctx);
+        let listener = self.door.0.borrow_mut().take();
+        match listener {
+            Some(listener) => self.listening(Ok(listener), ctx),
+            None => self.listen(ctx),
+        }
     }
 }
 

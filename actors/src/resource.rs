@@ -30,7 +30,7 @@ use crate::api::{ResourceSettings, Verb, Victim};
 use crate::budget::Budget;
 use crate::channel::{ChannelActor, Memory, StrikeAt, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
-use crate::inside::{AtInside, Inside};
+use crate::inside::{AtInside, Door, Inside};
 use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Hurry};
 use crate::net::Net;
 use crate::outside::ListenTrouble;
@@ -54,6 +54,7 @@ pub(crate) struct Resource {
     sessions: Sessions,
     lanes: [Lane; 4],
     inside: Option<Child<Inside>>,
+    listener: Door,
     insides: u64,
     inside_trouble: Option<String>,
     outside_trouble: Option<String>,
@@ -145,6 +146,7 @@ impl Resource {
             sessions: Sessions::new(),
             lanes,
             inside: None,
+            listener: Door::default(),
             insides: 0,
             inside_trouble: None,
             outside_trouble: None,
@@ -265,7 +267,8 @@ impl Resource {
             Role::Connector => restarts.lost(now, fastrand::f64()),
         };
         drop(restarts);
-        info!(self.lane(slot).log, "restarting"; "failed" => why, "delay" => format!("{delay:.1?}"));
+        let lane = self.lane(slot);
+        info!(lane.log, "restarting"; "failed" => why, "restart" => lane.generation, "delay" => said(delay));
         self.start_later(slot, State::Bridging, delay, ctx);
     }
 
@@ -284,7 +287,8 @@ impl Resource {
         let verdict = self.lane(slot).memory.restarts.borrow_mut().failed(now, fastrand::f64());
         match verdict {
             Verdict::After(delay) => {
-                error!(self.lane(slot).log, "restarting"; "failed" => what, "delay" => format!("{delay:.1?}"));
+                let lane = self.lane(slot);
+                error!(lane.log, "restarting"; "failed" => what, "restart" => lane.generation, "delay" => said(delay));
                 self.start_later(slot, State::Allocating, delay, ctx);
             }
             Verdict::GiveUp => {
@@ -326,18 +330,21 @@ impl Resource {
     fn open_or_close_the_door(&mut self, ctx: &mut Context<Self>) {
         let open = self.up && self.door().is_some();
         if !open {
+            self.listener.close();
             self.inside = None;
             self.inside_trouble = None;
         } else if self.inside.is_none() {
             self.insides += 1;
             let generation = self.insides;
             let (at, net, log) = (self.terms.settings.inside, Arc::clone(&self.terms.net), self.log.clone());
+            self.listener = Door::open(&*net, at);
+            let listener = self.listener.clone();
             let (supervisor, arrivals, owner) =
                 (ctx.address(), ctx.address().recipient(), ctx.address().recipient());
             self.inside = Some(spawn(
                 generation,
                 move |exited| supervisor.do_send(InsideExited(exited)),
-                move |_| Inside::new(generation, at, net, log, arrivals, owner),
+                move |_| Inside::new(generation, at, net, log, arrivals, owner, listener),
             ));
         }
     }
@@ -373,7 +380,7 @@ impl Handler<ChannelEvent> for Resource {
             return; // of an older generation
         }
         match what {
-            ChannelNews::Moved { to } => {
+            ChannelNews::Moved { to, channel_type } => {
                 let from = std::mem::replace(&mut lane.state, to);
                 lane.since = Instant::now();
                 let bsr_came = match slot.role {
@@ -382,6 +389,9 @@ impl Handler<ChannelEvent> for Resource {
                 };
                 if bsr_came {
                     self.sessions.connected(slot);
+                }
+                if let Some(channel_type) = channel_type.filter(|_| to == State::Establishing) {
+                    self.sessions.coming(slot, channel_type);
                 }
                 match (slot.role, to) {
                     (Role::Acceptor, State::Bridged) => self.hurry(Hurry::Drx, ctx),
@@ -575,6 +585,11 @@ impl Handler<Held> for Resource {
     fn handle(&mut self, _: Held, _: &mut Context<Self>) -> MessageResult<Held> {
         MessageResult(self.unflushed + self.terms.data.held() + self.terms.meta.held())
     }
+}
+
+/// A delay as the log says it.
+fn said(delay: Duration) -> String {
+    if delay.is_zero() { "none".to_owned() } else { format!("{delay:.1?}") }
 }
 
 /// A session's meta channel has this much (docs/channels.md 1).

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::wait::{LIMIT, until};
+
 /// A process at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures {
@@ -16,6 +18,18 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Those of a process that runs, once it opens and closes nothing any more: the end of a question over
+    /// the control socket, say, which its asker does not wait for.
+    pub fn settled(pid: u32) -> Figures {
+        let (mut last, mut same) = (Figures::of(pid), 0);
+        until(format_args!("the files of process {pid} stay the same"), LIMIT, || {
+            let now = Figures::of(pid);
+            same = if now.files == last.files { same + 1 } else { 0 };
+            last = now;
+            (same >= LOOKS).then_some(now)
+        })
+    }
+
     /// Those of a process that runs.
     pub fn of(pid: u32) -> Figures {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
@@ -45,3 +59,6 @@ impl std::fmt::Display for Figures {
         )
     }
 }
+
+/// Looks without a change, some 100 ms.
+const LOOKS: u32 = 30;

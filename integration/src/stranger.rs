@@ -108,6 +108,6 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 /// A relay that has seen nonsense closes at once; one that waits for more bytes has its own bound.
-const THROWN_OUT: Duration = Duration::from_millis(200);
+const THROWN_OUT: Duration = Duration::from_millis(50);
 /// Pieces of a flood: 4 MiB.
 const FLOOD: usize = 64;

@@ -5,6 +5,7 @@
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::panic;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -187,10 +188,11 @@ fn opening(chance: &mut Rng) -> Opening {
 
 #[test]
 fn fifty_ends_of_bsr_links_and_relays() {
+    let _alone = alone();
     let mut chance = Rng::with_seed(seed());
     let mut pair = Pair::of_processes(&["restart.max=200ms", "restart.max_failures=1000", "bab.size=4MiB"]);
     let mut times = Times::default();
-    let quiet = [&pair.one, &pair.two].map(|site| site.node.figures());
+    let quiet = [&pair.one, &pair.two].map(|site| Figures::settled(site.node.pid()));
     let mut standing = pair.establish_again(opening(&mut chance), LIMIT);
     for number in 0..ROUNDS {
         let streams = Streams::of(standing);
@@ -233,13 +235,14 @@ fn fifty_ends_of_bsr_links_and_relays() {
 
 #[test]
 fn fifty_ends_of_bsr_links_and_actors() {
+    let _alone = alone();
     quiet_about_strikes();
     let mut chance = Rng::with_seed(seed());
     let restart = RestartSettings { max: RESTART_MAX, max_failures: 1000, ..RestartSettings::default() };
     let pair = Pair::new(|places| InProcess::start_new(places, restart));
     pair.until_quiet();
     let mut times = Times::default();
-    let before = Figures::of(std::process::id());
+    let before = Figures::settled(std::process::id());
     let mut standing = pair.establish_again(opening(&mut chance), LIMIT);
     let mut struck = 0;
     for number in 0..ROUNDS {
@@ -314,6 +317,12 @@ fn files_are(files: usize, what: &str, now: impl Fn() -> Figures) {
         let now = now();
         (now.files == files).then_some(()).ok_or_else(|| format!("{what}: {files} files, {now}"))
     });
+}
+
+/// One after the other: the files of this process are counted.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The strikes are meant; any other panic is shown as ever.

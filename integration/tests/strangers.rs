@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use drx_integration::bsr::end_of;
+use drx_integration::figures::Figures;
 use drx_integration::hello::{
     HANDSHAKE_TIME, LANE, answer_to, connect_from, hello_to, message, name, with_byte,
 };
@@ -34,7 +35,8 @@ fn two_thousand_strangers_do_not_disturb_a_session() {
             site.node.until_logged(0, &[channel, "lane: 0", "to: established"]);
         }
     }
-    let before = [&pair.one, &pair.two].map(|site| (site.node.log_lines(), site.node.figures()));
+    let before =
+        [&pair.one, &pair.two].map(|site| (site.node.log_lines(), Figures::settled(site.node.pid())));
     let places = &pair.one.places;
     let hello = hello_to(places).encode().to_vec();
     let entrances = [(places.outside, Entrance::Outside(hello)), (places.inside, Entrance::Inside)];
@@ -280,7 +282,7 @@ fn strange_answers_are_logged_and_dialled_again() {
     };
     let other_lane = |hello: &Hello| if hello.lane == Lane::Zero { Lane::One } else { Lane::Zero };
     let refused = |refusal, sentence| Answer::Refused(Refused::new(refusal, sentence));
-    let cases: [(&dyn Fn(&Hello) -> Vec<u8>, &str); 8] = [
+    let cases: [(&Says<'_>, &str); 8] = [
         (
             &|_| refused(Refusal::Version, "version 7 is spoken here").encode().to_vec(),
             "refused, version: version 7",
@@ -313,6 +315,9 @@ fn strange_answers_are_logged_and_dialled_again() {
     let log: Log = pair.one.node.log();
     assert!(!log.says(&["channel: connector", "to: bridged"]), "{log}");
 }
+
+/// What is said to a HELLO.
+type Says<'a> = dyn Fn(&Hello) -> Vec<u8> + 'a;
 
 const STRANGERS: usize = 1000;
 const THREADS: usize = 8;

@@ -1,5 +1,6 @@
 //! A channel's side towards the other DRX.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -145,8 +146,13 @@ impl ChannelActor {
     }
 
     fn refused(&mut self, dialled: DrxDialled, refusal: Refusal, sentence: &str) {
-        info!(self.log, "refused a dial of the other DRX"; "from" => &dialled.from, "why" => %refusal,
-            "sentence" => sentence, "dial" => dialled.hello.dial, "state" => %self.machine.state());
+        let peer =
+            dialled.from.parse::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.ip());
+        if let Some(unsaid) = self.terms.quiet.borrow_mut().may_say(peer) {
+            info!(self.log, "refused a dial of the other DRX"; "from" => &dialled.from, "why" => %refusal,
+                "sentence" => sentence, "dial" => dialled.hello.dial, "state" => %self.machine.state(),
+                "unsaid" => unsaid);
+        }
         if let Ok(stream) = dialled.stream.attach() {
             refuse(stream, refusal, sentence);
         }
