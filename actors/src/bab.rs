@@ -18,7 +18,7 @@ use bytes::Bytes;
 use drx_protocol::channel::Finish;
 use drx_protocol::delivery::{Inbound, Outbound, Violation};
 use drx_protocol::ending::Ending;
-use drx_protocol::frame::{Credit, Frame, Payload};
+use drx_protocol::frame::{Credit, Frame, HEADER_LEN, Payload};
 use drx_protocol::names::{Attempt, ChannelType};
 use tokio::time::Instant;
 
@@ -194,7 +194,7 @@ impl Round {
             let payload = self.store.payload(offset, sendable);
             let length = payload.len() as u64;
             self.out.advance(length);
-            self.queued += payload.len();
+            self.queued += HEADER_LEN + payload.len();
             add(&counters.bytes_out, length);
             let credit = self.credit();
             self.link.do_send(SendData { attempt: self.attempt, credit, offset, payload });
