@@ -18,7 +18,7 @@ use drx_protocol::first_packet::{self, Excerpt};
 use tokio::io::AsyncWrite;
 use tokio::time::{Sleep, sleep};
 
-use crate::bab::{Bab, FromBsr, Written};
+use crate::bab::{AllFromBsr, Bab, FromBsr, Written};
 use crate::net::Stream;
 use crate::pieces::Pieces;
 use crate::segment::Segment;
@@ -174,6 +174,7 @@ impl LocalSocket {
         // Not an actix timer: what one changes after this was polled nobody would look at.
         if self.linger.as_mut().is_some_and(|linger| linger.as_mut().poll(cx).is_ready()) {
             self.linger = None;
+            self.read_no_more(Reading::Drain);
             if self.shut && !self.write_failed {
                 // Everything is written, acknowledged to the other DRX perhaps, and still on its way
                 // to a bsr that is slow to read: a reset would take it back.
@@ -254,6 +255,7 @@ impl LocalSocket {
             Reading::Stream => {
                 self.granted -= piece.len();
                 self.bab.do_send(FromBsr(piece));
+                self.wait_again();
             }
             Reading::FirstPacket(so_far) => {
                 so_far.extend_from_slice(&piece);
@@ -283,7 +285,7 @@ impl LocalSocket {
     }
 
     fn ended(&mut self, error: Option<io::Error>) {
-        match std::mem::replace(&mut self.reading, Reading::Ended) {
+        match self.read_no_more(Reading::Ended) {
             Reading::FirstPacket(_) => {
                 self.told_closed = true;
                 self.tell(LocalNews::NoFirstPacket(Strange::Closed));
@@ -292,6 +294,28 @@ impl LocalSocket {
                 None => "bsr closed the connection".into(),
                 Some(error) => format!("the connection to bsr failed: {error}"),
             }),
+        }
+    }
+
+    /// Goes over to a way of reading that gives the BAB nothing; returns the last one.
+    fn read_no_more(&mut self, reading: Reading) -> Reading {
+        if self.reading == Reading::Stream {
+            self.bab.do_send(AllFromBsr);
+        }
+        match self.reading {
+            Reading::Ended => Reading::Ended,
+            _ => std::mem::replace(&mut self.reading, reading),
+        }
+    }
+
+    /// The last bytes from a bsr that leaves are coming in, or wait for room in the BAB: that is no
+    /// reason to give up waiting for its close.
+    fn wait_again(&mut self) {
+        if self.linger.is_some() {
+            self.linger = match self.granted {
+                0 => None, // until there is room; the goodbye's own timer bounds that
+                _ => Some(Box::pin(sleep(LINGER))),
+            };
         }
     }
 
@@ -354,6 +378,9 @@ impl Handler<MayRead> for LocalSocket {
 
     fn handle(&mut self, MayRead(bytes): MayRead, _: &mut Context<Self>) {
         self.granted += bytes;
+        if self.closing == Some(Close::Gently) && self.linger.is_none() {
+            self.linger = Some(Box::pin(sleep(LINGER)));
+        }
     }
 }
 
@@ -361,8 +388,9 @@ impl Handler<StopReading> for LocalSocket {
     type Result = ();
 
     fn handle(&mut self, _: StopReading, _: &mut Context<Self>) {
-        if self.reading != Reading::Ended {
-            self.reading = Reading::Drain;
+        self.read_no_more(Reading::Drain);
+        if self.closing == Some(Close::Gently) && self.linger.is_none() {
+            self.linger = Some(Box::pin(sleep(LINGER)));
         }
     }
 }
@@ -371,11 +399,15 @@ impl Handler<CloseLocal> for LocalSocket {
     type Result = ();
 
     fn handle(&mut self, CloseLocal(close): CloseLocal, _: &mut Context<Self>) {
-        if self.reading != Reading::Ended {
-            self.reading = Reading::Drain;
+        // Closing gently, what bsr sent until now is still taken, unless StopReading came before.
+        if close == Close::Hard || self.reading != Reading::Stream {
+            self.read_no_more(Reading::Drain);
         }
         if self.closing.is_none() {
             self.linger = Some(Box::pin(sleep(LINGER)));
+            if self.reading == Reading::Stream {
+                self.wait_again();
+            }
         }
         if self.closing != Some(Close::Hard) {
             self.closing = Some(close);
