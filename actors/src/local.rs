@@ -174,8 +174,9 @@ impl LocalSocket {
         // Not an actix timer: what one changes after this was polled nobody would look at.
         if self.linger.as_mut().is_some_and(|linger| linger.as_mut().poll(cx).is_ready()) {
             self.linger = None;
-            self.read_no_more(Reading::Drain);
-            if self.shut && !self.write_failed {
+            if self.reading == Reading::Stream {
+                self.read_no_more(Reading::Drain); // and now its close is waited for
+            } else if self.shut && !self.write_failed {
                 // Everything is written, acknowledged to the other DRX perhaps, and still on its way
                 // to a bsr that is slow to read: a reset would take it back.
                 self.stream = None;
@@ -194,6 +195,10 @@ impl LocalSocket {
             if self.closing.is_some() && written && self.shut(cx) && self.reading == Reading::Ended {
                 self.stream = None;
             }
+        }
+        // It may have been set anew since it was looked at, and nobody else would.
+        if self.linger.as_mut().is_some_and(|linger| linger.as_mut().poll(cx).is_ready()) {
+            cx.waker().wake_by_ref();
         }
         if self.closing.is_some() && self.stream.is_none() && !self.gone {
             self.gone = true;
@@ -301,6 +306,7 @@ impl LocalSocket {
     fn read_no_more(&mut self, reading: Reading) -> Reading {
         if self.reading == Reading::Stream {
             self.bab.do_send(AllFromBsr);
+            self.linger = self.closing.map(|_| Box::pin(sleep(LINGER)));
         }
         match self.reading {
             Reading::Ended => Reading::Ended,
@@ -311,10 +317,10 @@ impl LocalSocket {
     /// The last bytes from a bsr that leaves are coming in, or wait for room in the BAB: that is no
     /// reason to give up waiting for its close.
     fn wait_again(&mut self) {
-        if self.linger.is_some() {
+        if self.closing.is_some() {
             self.linger = match self.granted {
                 0 => None, // until there is room; the goodbye's own timer bounds that
-                _ => Some(Box::pin(sleep(LINGER))),
+                _ => Some(Box::pin(sleep(LAST_BYTES))),
             };
         }
     }
@@ -378,8 +384,8 @@ impl Handler<MayRead> for LocalSocket {
 
     fn handle(&mut self, MayRead(bytes): MayRead, _: &mut Context<Self>) {
         self.granted += bytes;
-        if self.closing == Some(Close::Gently) && self.linger.is_none() {
-            self.linger = Some(Box::pin(sleep(LINGER)));
+        if self.closing == Some(Close::Gently) && self.reading == Reading::Stream {
+            self.wait_again();
         }
     }
 }
@@ -389,9 +395,6 @@ impl Handler<StopReading> for LocalSocket {
 
     fn handle(&mut self, _: StopReading, _: &mut Context<Self>) {
         self.read_no_more(Reading::Drain);
-        if self.closing == Some(Close::Gently) && self.linger.is_none() {
-            self.linger = Some(Box::pin(sleep(LINGER)));
-        }
     }
 }
 
@@ -405,12 +408,12 @@ impl Handler<CloseLocal> for LocalSocket {
         }
         if self.closing.is_none() {
             self.linger = Some(Box::pin(sleep(LINGER)));
-            if self.reading == Reading::Stream {
-                self.wait_again();
-            }
         }
         if self.closing != Some(Close::Hard) {
             self.closing = Some(close);
+        }
+        if self.reading == Reading::Stream {
+            self.wait_again();
         }
     }
 }
@@ -428,5 +431,8 @@ const FIRST_PACKET_TIME: Duration = Duration::from_secs(5);
 /// bsr answers our end of file with its own within milliseconds; one that is frozen is not waited for:
 /// reset if not everything could be written, left to the kernel otherwise.
 const LINGER: Duration = Duration::from_secs(5);
+/// Who closes one of its connections closes the other within this: what it sent before is read until
+/// then. Longer, and the other bsr would not hear promptly that this one has left.
+const LAST_BYTES: Duration = Duration::from_millis(200);
 /// Slices in one writev(2).
 const SLICES: usize = 64;
