@@ -195,18 +195,27 @@ pub fn reset(stream: TcpStream) {
 pub fn until_taken(stream: &TcpStream) {
     // Behind the last byte nothing waits in the kernel. SIOCOUTQ needs unsafe code, /proc does not.
     let ports = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
-    until("the kernel has sent everything", LIMIT, || (unsent(ports)? == 0).then_some(()));
+    until("the kernel has sent everything", LIMIT, || (queues(ports)?.0 == 0).then_some(()));
 }
 
-fn unsent((local, peer): (SocketAddr, SocketAddr)) -> Option<u64> {
+/// Waits until the relay has read all that was written to the connection.
+#[track_caller]
+pub fn until_read(stream: &TcpStream) {
+    until_taken(stream);
+    let ports = (stream.peer_addr().unwrap(), stream.local_addr().unwrap());
+    until("the relay has read everything", LIMIT, || (queues(ports)?.1 == 0).then_some(()));
+}
+
+/// What waits in a socket of this machine: to be acknowledged, to be read.
+fn queues((local, peer): (SocketAddr, SocketAddr)) -> Option<(u64, u64)> {
     let hex = |address: SocketAddr| match address.ip() {
         IpAddr::V4(ip) => format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()),
         IpAddr::V6(_) => panic!("bsr is played over IPv4"),
     };
     let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
     let line = table.lines().find(|line| line.contains(&format!(" {} {} ", hex(local), hex(peer))))?;
-    let queues = line.split_whitespace().nth(4)?;
-    u64::from_str_radix(queues.split(':').next()?, 16).ok()
+    let (unsent, unread) = line.split_whitespace().nth(4)?.split_once(':')?;
+    Some((u64::from_str_radix(unsent, 16).ok()?, u64::from_str_radix(unread, 16).ok()?))
 }
 
 /// No read or write of a test waits for ever.

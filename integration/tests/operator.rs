@@ -7,7 +7,7 @@ use std::process::Output;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drx_integration::bsr::{end_of, until_taken};
+use drx_integration::bsr::{end_of, until_read};
 use drx_integration::pair::{Opening, Pair, Session};
 use drx_integration::pattern::{PIECE, Pattern};
 use drx_integration::process::Process;
@@ -34,7 +34,7 @@ impl Waiting {
         pair.one.bsr.bound_receive_buffer(32 * 1024);
         let Session { data: [far, near], meta } = pair.establish(Opening::DataByTwo);
         Pattern::new(5).send(&near, 0, VOLUME).unwrap();
-        until_taken(&near);
+        until_read(&near);
         until_ok(LIMIT, || {
             let held = pair.two.channel(Role::Acceptor, Lane::Zero)?.bab.used;
             (held > 0).then_some(()).ok_or_else(|| "nothing waits".to_owned())
