@@ -3,6 +3,7 @@
 //! It reads exactly the handshake's bytes: the first frame's stay in the socket for the link actor.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -68,6 +69,11 @@ pub(crate) async fn greet(stream: &mut dyn Stream, hello: &Hello) -> Result<Welc
 /// Says why not, and closes. Runs by itself; a peer that does not listen is not waited for.
 #[expect(clippy::disallowed_methods, reason = "a refusal outlives what refused, for a second at most")]
 pub(crate) fn refuse(mut stream: Box<dyn Stream>, refusal: Refusal, sentence: &str) {
+    static REFUSING: AtomicUsize = AtomicUsize::new(0);
+    if REFUSING.fetch_add(1, Ordering::Relaxed) >= MOST_REFUSALS {
+        REFUSING.fetch_sub(1, Ordering::Relaxed);
+        return; // closed without a word
+    }
     let answer: Bytes = Answer::Refused(Refused::new(refusal, sentence)).encode();
     actix_rt::spawn(async move {
         let said = async {
@@ -79,6 +85,7 @@ pub(crate) fn refuse(mut stream: Box<dyn Stream>, refusal: Refusal, sentence: &s
             io::Result::Ok(())
         };
         let _ = timeout(REFUSAL_TIME, said).await; // nothing depends on it
+        REFUSING.fetch_sub(1, Ordering::Relaxed);
     });
 }
 
@@ -86,3 +93,5 @@ pub(crate) fn refuse(mut stream: Box<dyn Stream>, refusal: Refusal, sentence: &s
 pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// How long a refused peer may take to read why.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// Refusals under way in the process: who is refused faster than that learns it from the close alone.
+const MOST_REFUSALS: usize = 64;
