@@ -10,6 +10,7 @@ use drx_actors::api::{Operate, Settings, Shutdown, Snapshot, Unflushed};
 use drx_actors::net::TcpNet;
 use drx_actors::relay::Relay;
 use drx_config::Config;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slog::{Logger, info, o, warn};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
@@ -82,6 +83,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     let log = root.new(o!("node" => settings.node.clone()));
     logging::log_panics(log.clone());
     announce(config, &settings, socket.path(), &log);
+    raise_descriptor_limit(&log);
 
     let ran = actix::System::new().block_on(async {
         let (wish, wishes) = mpsc::channel(WISHES);
@@ -97,6 +99,15 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         Err(failure) => slog::crit!(log, "drxd has failed"; "why" => %failure),
     }
     ran
+}
+
+/// Strangers may hold some hundred descriptors for seconds; bsr and `drx-ctl` must not go short for it.
+fn raise_descriptor_limit(log: &Logger) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(log, "cannot raise the limit of open files"; "error" => %error, "limit" => ?limit.current);
+    }
 }
 
 /// Serves the control socket and waits for wishes, until one of them stops the relay.

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use drx_protocol::channel::Finish;
 use drx_protocol::delivery::{Inbound, Outbound, Violation};
 use drx_protocol::ending::Ending;
-use drx_protocol::frame::{Credit, Frame, Payload};
+use drx_protocol::frame::{Credit, Frame, HEADER_LEN, Payload};
 use drx_protocol::names::{Attempt, ChannelType};
 use tokio::time::Instant;
 
@@ -83,6 +83,11 @@ pub(crate) enum BabOrder {
 #[rtype(result = "()")]
 pub(crate) struct FromBsr(pub(crate) Bytes);
 
+/// Nothing more will come from bsr.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AllFromBsr;
+
 /// So many bytes were written to bsr.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -126,6 +131,8 @@ struct Round {
     discarding: bool,
     parted: bool,
     finish: Option<Ending>,
+    /// The last byte from bsr is in the BAB.
+    complete: bool,
     /// The unsent limit is lifted: the link is slow.
     lifted: bool,
     watch_timer: Option<SpawnHandle>,
@@ -187,7 +194,7 @@ impl Round {
             let payload = self.store.payload(offset, sendable);
             let length = payload.len() as u64;
             self.out.advance(length);
-            self.queued += payload.len();
+            self.queued += HEADER_LEN + payload.len();
             add(&counters.bytes_out, length);
             let credit = self.credit();
             self.link.do_send(SendData { attempt: self.attempt, credit, offset, payload });
@@ -277,6 +284,16 @@ impl Round {
         self.out.sent().saturating_sub(self.queued as u64)
     }
 
+    fn stop_reading(&mut self) {
+        self.reading = false;
+        self.local.do_send(StopReading);
+    }
+
+    fn part(&mut self) {
+        self.stop_reading();
+        self.parted = true;
+    }
+
     fn took(&mut self, offset: u64, payload: Payload, counters: &Counters) -> Result<(), Violation> {
         let take = self.inbound.data(offset, payload.len() as u64)?;
         add(&counters.bytes_in, take.new);
@@ -345,6 +362,7 @@ impl Handler<Begin> for Bab {
             discarding: false,
             parted: false,
             finish: None,
+            complete: false,
             lifted: false,
             watch_timer: None,
             ack_timer: None,
@@ -363,32 +381,27 @@ impl Handler<BabOrder> for Bab {
         let Some(round) = &mut self.round else { return };
         match order {
             BabOrder::Relay => round.relaying = true,
-            BabOrder::StopReading => {
-                round.reading = false;
-                round.local.do_send(StopReading);
-            }
+            BabOrder::StopReading => round.stop_reading(),
             BabOrder::Discard => {
-                round.reading = false;
                 round.discarding = true;
                 let pending = round.inbound.pending();
                 round.inbound.wrote(pending);
             }
             BabOrder::Finish(finish, ending) => {
-                round.reading = false;
                 round.finish = Some(ending);
                 match finish {
-                    Finish::Flush => round.out.finish(),
+                    Finish::Flush if round.complete => round.out.finish(),
+                    Finish::Flush => {} // what bsr sent before it left is still on its way here
                     Finish::Cut => {
+                        round.stop_reading();
+                        round.complete = true;
                         let dropped = round.out.cut();
                         round.store.truncate(round.out.tail());
                         round.budget.release(dropped);
                     }
                 }
             }
-            BabOrder::Part => {
-                round.reading = false;
-                round.parted = true;
-            }
+            BabOrder::Part => round.part(),
             BabOrder::End => return self.end(ctx),
         }
         self.go_on(ctx);
@@ -402,13 +415,27 @@ impl Handler<FromBsr> for Bab {
         let Some(round) = &mut self.round else { return };
         let length = bytes.len() as u64;
         round.granted = round.granted.saturating_sub(length);
-        if round.finish.is_some() || round.parted {
+        if round.complete || round.parted {
             round.budget.take_back(length); // it came behind the end
             return;
         }
         round.budget.hold(length);
         round.out.append(length);
         round.store.append(bytes, Instant::now());
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<AllFromBsr> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, _: AllFromBsr, ctx: &mut Context<Self>) {
+        let Some(round) = &mut self.round else { return };
+        round.reading = false;
+        round.complete = true;
+        if round.finish.is_some() {
+            round.out.finish();
+        }
         self.go_on(ctx);
     }
 }
@@ -435,11 +462,12 @@ impl Handler<FromLink> for Bab {
             return;
         }
         if matches!(frame, Frame::Abort { .. }) {
-            round.parted = true;
-            round.reading = false;
+            round.part();
         } else if let Err(violation) = round.frame(frame, &self.counters) {
+            // Told once, and nothing more is taken: the channel ends the link as soon as it hears of it.
+            round.part();
             let what = BabNews::Violated(violation);
-            return self.channel.do_send(BabEvent { attempt: round.attempt, what });
+            self.channel.do_send(BabEvent { attempt: round.attempt, what });
         }
         self.go_on(ctx);
     }

@@ -8,7 +8,7 @@ mod link_side;
 mod local_side;
 mod report;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,7 +22,7 @@ use drx_protocol::names::{ChannelType, Epoch, Role};
 use drx_protocol::restart::Restarts;
 use drx_protocol::session::Slot;
 use drx_protocol::{Standing, State};
-use slog::{Logger, debug, error, info};
+use slog::{Logger, debug, error, info, warn};
 use tokio::time::Instant;
 
 use crate::api::{ResourceSettings, Victim};
@@ -65,6 +65,8 @@ pub(crate) struct Memory {
     pub(crate) admission: Rc<RefCell<Admission>>,
     pub(crate) restarts: Rc<RefCell<Restarts>>,
     pub(crate) last_stop: Rc<RefCell<Option<String>>>,
+    /// Connections that closed before a usable first packet.
+    pub(crate) strays: Rc<Cell<u64>>,
 }
 
 pub(crate) struct ChannelActor {
@@ -209,16 +211,28 @@ impl ChannelActor {
             (why, true) if !cause.is_empty() && cause != why => format!("{cause}: {why}"),
             (why, _) => why.to_owned(),
         };
-        if to == State::Stopping {
-            *self.memory.last_stop.borrow_mut() = Some(why.clone());
-        }
+        self.remember_stop(from, &why);
         info!(self.log, "transition"; "from" => %from, "to" => %to, "why" => why, "attempt" => self.machine.attempt());
         self.since = Instant::now();
-        self.tell(ChannelNews::Moved { to });
+        self.tell(ChannelNews::Moved { to, channel_type: self.machine.channel_type() });
         if to == State::Established
             && let (Some(channel_type), Some(round)) = (self.machine.channel_type(), self.machine.round())
         {
             self.tell(ChannelNews::Established { channel_type, round });
+        }
+    }
+
+    /// Keeps why a round ends for those who ask later: what began it, and how a flush came out.
+    fn remember_stop(&self, from: State, why: &str) {
+        let mut last_stop = self.memory.last_stop.borrow_mut();
+        match (from, self.machine.state()) {
+            (State::ClosePending, State::Stopping) => {
+                let cause = self.machine.cause().map(ToString::to_string).unwrap_or_default();
+                let outcome = why.strip_prefix(&format!("{cause}: ")).unwrap_or(why);
+                *last_stop = Some(joined(last_stop.take(), outcome));
+            }
+            (_, State::ClosePending | State::Stopping) => *last_stop = Some(why.to_owned()),
+            _ => {}
         }
     }
 
@@ -290,6 +304,10 @@ impl ChannelActor {
     /// Nothing of a round outlives it.
     fn round_over(&mut self, ctx: &mut Context<Self>) {
         self.unflushed = self.counters.held.get();
+        if self.unflushed > 0 {
+            warn!(self.log, "bytes of bsr's are lost with the session: the other DRX has not acknowledged them";
+                "bytes" => self.unflushed, "attempt" => self.machine.attempt());
+        }
         self.order_bab(BabOrder::End);
         self.local = None;
         self.arrived = None;
@@ -369,6 +387,15 @@ fn on_exit(part: Part, ctx: &Context<ChannelActor>) -> impl FnOnce(ChildExited) 
 }
 
 /// What is said when a state that waits for nothing is left.
+/// What began the end of a round, and how its flush came out.
+fn joined(began: Option<String>, outcome: &str) -> String {
+    match began {
+        Some(began) if !began.contains(outcome) => format!("{began}; {outcome}"),
+        Some(began) => began,
+        None => outcome.to_owned(),
+    }
+}
+
 fn next_why(to: State) -> &'static str {
     match to {
         State::Waiting => "bsr may connect now",
@@ -387,7 +414,7 @@ impl Actor for ChannelActor {
             // The BAB's memory is committed as it is used, so there is nothing to wait for.
             State::Allocating => self.feed(Event::Allocated, "the BAB is there", ctx),
             _ => {
-                self.tell(ChannelNews::Moved { to: self.machine.state() });
+                self.tell(ChannelNews::Moved { to: self.machine.state(), channel_type: None });
                 self.act(Action::OpenLink, ctx);
             }
         }

@@ -20,6 +20,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::net::{Listener, Net, SocketOptions, Stream};
 use crate::outside::ListenTrouble;
+use crate::quiet::Quiet;
 
 /// bsr connected.
 #[derive(Message)]
@@ -39,6 +40,7 @@ pub(crate) struct Inside {
     owner: Recipient<ListenTrouble>,
     door: Door,
     pause: Option<Pin<Box<Sleep>>>,
+    quiet: Quiet,
 }
 
 /// The listening socket, shared by the supervisor and the actor that accepts from it: the supervisor
@@ -69,7 +71,7 @@ impl Inside {
         owner: Recipient<ListenTrouble>,
         door: Door,
     ) -> Inside {
-        Inside { generation, at, net, log, arrivals, owner, door, pause: None }
+        Inside { generation, at, net, log, arrivals, owner, door, pause: None, quiet: Quiet::new() }
     }
 
     fn listen(&mut self, ctx: &mut Context<Self>) {
@@ -111,7 +113,9 @@ impl Inside {
                 cx.waker().wake_by_ref();
             }
             Poll::Ready(Err(error)) => {
-                warn!(self.log, "cannot accept"; "inside" => %self.at, "error" => %error);
+                if let Some(unsaid) = self.quiet.may_say(self.at.ip()) {
+                    warn!(self.log, "cannot accept"; "inside" => %self.at, "error" => %error, "unsaid" => unsaid);
+                }
                 self.pause = Some(Box::pin(sleep(SHORTAGE)));
                 cx.waker().wake_by_ref();
             }

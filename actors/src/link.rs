@@ -59,7 +59,7 @@ pub(crate) struct SendData {
     pub(crate) payload: Payload,
 }
 
-/// Close the connection once everything that was given is sent, for so long at most.
+/// Send what was given, take nothing more, and close: within [`FAREWELL`].
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct HangUp;
@@ -92,6 +92,8 @@ pub(crate) struct LinkSocket {
     /// Wakes the pump: what a timer changes after the pump's turn it would not look at.
     pump: Option<Waker>,
     hanging_up: bool,
+    /// Nothing more is sent.
+    shut: bool,
     broken: bool,
     ended: bool,
 }
@@ -126,6 +128,7 @@ impl LinkSocket {
             suspect: false,
             pump: None,
             hanging_up: false,
+            shut: false,
             broken: false,
             ended: false,
         }
@@ -136,14 +139,42 @@ impl LinkSocket {
             return;
         }
         self.pump = Some(cx.waker().clone());
-        let news = match self.write(cx) {
-            Err(why) => Some(why),
-            Ok(()) if self.hanging_up && self.queue.is_empty() => Some("closed by this DRX".into()),
-            Ok(()) if self.broken => None,
-            Ok(()) => self.read(cx).err(),
-        };
+        let news = if self.hanging_up { self.part(cx) } else { self.go_on(cx) };
         if let Some(why) = news {
             self.end(why, ctx);
+        }
+    }
+
+    fn go_on(&mut self, cx: &mut Wakeup<'_>) -> Option<String> {
+        let unwritable = self.write(cx).err();
+        if unwritable.is_some() {
+            self.queue = Frames::default();
+            self.greeting = false;
+        }
+        if self.broken {
+            return unwritable;
+        }
+        // What came before the connection failed may still wait to be read: then reading tells the end.
+        self.read(cx).err().map(|ended| unwritable.unwrap_or(ended))
+    }
+
+    /// Sends what is left, then waits for the other DRX to close: who closes with bytes unread resets
+    /// the connection, and its last words may be lost. What still comes is thrown away, not even
+    /// looked at: it belongs to a round that is over, and whose number may be in use on the next link.
+    fn part(&mut self, cx: &mut Wakeup<'_>) -> Option<String> {
+        if let Err(why) = self.write(cx) {
+            return Some(why);
+        }
+        if self.queue.is_empty() && !self.shut {
+            self.shut = Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
+        }
+        match self.segment.poll_read(&mut self.stream, usize::MAX, cx) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(piece)) if !piece.is_empty() => {
+                cx.waker().wake_by_ref();
+                None
+            }
+            Poll::Ready(_) => Some("closed by this DRX".into()),
         }
     }
 
@@ -169,7 +200,7 @@ impl LinkSocket {
                 Poll::Ready(Err(error)) => return Err(format!("the link failed: {error}")),
             }
         }
-        if written > 0 {
+        if written > 0 && !self.hanging_up {
             self.bab.do_send(Drained { queued: self.queue.bytes() });
         }
         Ok(())
@@ -235,15 +266,21 @@ impl LinkSocket {
     }
 
     fn urge(&mut self, frame: Frame) {
+        if self.queue.len() >= MOST_FRAMES {
+            return;
+        }
         let frame = Bytes::copy_from_slice(&frame.head(self.terms.checksum));
         if self.greeting {
             self.queue.push([frame]);
-        } else if self.queue.len() < MOST_FRAMES {
+        } else {
             self.queue.push_next(frame);
         }
     }
 
     fn tick(&mut self) {
+        if self.hanging_up {
+            return;
+        }
         if self.silence() >= self.terms.keepalive_timeout {
             self.suspect = true;
         }
@@ -292,7 +329,9 @@ impl Handler<Say> for LinkSocket {
     type Result = ();
 
     fn handle(&mut self, Say(frame): Say, _: &mut Context<Self>) {
-        self.queue.push([Bytes::copy_from_slice(&frame.head(self.terms.checksum))]);
+        if !self.shut {
+            self.queue.push([Bytes::copy_from_slice(&frame.head(self.terms.checksum))]);
+        }
     }
 }
 
@@ -300,6 +339,9 @@ impl Handler<SendData> for LinkSocket {
     type Result = ();
 
     fn handle(&mut self, data: SendData, _: &mut Context<Self>) {
+        if self.shut {
+            return;
+        }
         let SendData { attempt, credit, offset, payload } = data;
         let header = data_header(attempt, credit, offset, payload.pieces(), self.terms.checksum);
         let header = Bytes::copy_from_slice(&header);

@@ -18,7 +18,7 @@ use drx_protocol::first_packet::{self, Excerpt};
 use tokio::io::AsyncWrite;
 use tokio::time::{Sleep, sleep};
 
-use crate::bab::{Bab, FromBsr, Written};
+use crate::bab::{AllFromBsr, Bab, FromBsr, Written};
 use crate::net::Stream;
 use crate::pieces::Pieces;
 use crate::segment::Segment;
@@ -174,7 +174,15 @@ impl LocalSocket {
         // Not an actix timer: what one changes after this was polled nobody would look at.
         if self.linger.as_mut().is_some_and(|linger| linger.as_mut().poll(cx).is_ready()) {
             self.linger = None;
-            self.closing = Some(Close::Hard);
+            if self.reading == Reading::Stream {
+                self.read_no_more(Reading::Drain); // and now its close is waited for
+            } else if self.shut && !self.write_failed {
+                // Everything is written, acknowledged to the other DRX perhaps, and still on its way
+                // to a bsr that is slow to read: a reset would take it back.
+                self.stream = None;
+            } else {
+                self.closing = Some(Close::Hard);
+            }
         }
         if self.closing == Some(Close::Hard) {
             if let Some(stream) = self.stream.take() {
@@ -187,6 +195,10 @@ impl LocalSocket {
             if self.closing.is_some() && written && self.shut(cx) && self.reading == Reading::Ended {
                 self.stream = None;
             }
+        }
+        // It may have been set anew since it was looked at, and nobody else would.
+        if self.linger.as_mut().is_some_and(|linger| linger.as_mut().poll(cx).is_ready()) {
+            cx.waker().wake_by_ref();
         }
         if self.closing.is_some() && self.stream.is_none() && !self.gone {
             self.gone = true;
@@ -248,6 +260,7 @@ impl LocalSocket {
             Reading::Stream => {
                 self.granted -= piece.len();
                 self.bab.do_send(FromBsr(piece));
+                self.wait_again();
             }
             Reading::FirstPacket(so_far) => {
                 so_far.extend_from_slice(&piece);
@@ -277,7 +290,7 @@ impl LocalSocket {
     }
 
     fn ended(&mut self, error: Option<io::Error>) {
-        match std::mem::replace(&mut self.reading, Reading::Ended) {
+        match self.read_no_more(Reading::Ended) {
             Reading::FirstPacket(_) => {
                 self.told_closed = true;
                 self.tell(LocalNews::NoFirstPacket(Strange::Closed));
@@ -286,6 +299,29 @@ impl LocalSocket {
                 None => "bsr closed the connection".into(),
                 Some(error) => format!("the connection to bsr failed: {error}"),
             }),
+        }
+    }
+
+    /// Goes over to a way of reading that gives the BAB nothing; returns the last one.
+    fn read_no_more(&mut self, reading: Reading) -> Reading {
+        if self.reading == Reading::Stream {
+            self.bab.do_send(AllFromBsr);
+            self.linger = self.closing.map(|_| Box::pin(sleep(LINGER)));
+        }
+        match self.reading {
+            Reading::Ended => Reading::Ended,
+            _ => std::mem::replace(&mut self.reading, reading),
+        }
+    }
+
+    /// The last bytes from a bsr that leaves are coming in, or wait for room in the BAB: that is no
+    /// reason to give up waiting for its close.
+    fn wait_again(&mut self) {
+        if self.closing.is_some() {
+            self.linger = match self.granted {
+                0 => None, // until there is room; the goodbye's own timer bounds that
+                _ => Some(Box::pin(sleep(LAST_BYTES))),
+            };
         }
     }
 
@@ -348,6 +384,9 @@ impl Handler<MayRead> for LocalSocket {
 
     fn handle(&mut self, MayRead(bytes): MayRead, _: &mut Context<Self>) {
         self.granted += bytes;
+        if self.closing == Some(Close::Gently) && self.reading == Reading::Stream {
+            self.wait_again();
+        }
     }
 }
 
@@ -355,9 +394,7 @@ impl Handler<StopReading> for LocalSocket {
     type Result = ();
 
     fn handle(&mut self, _: StopReading, _: &mut Context<Self>) {
-        if self.reading != Reading::Ended {
-            self.reading = Reading::Drain;
-        }
+        self.read_no_more(Reading::Drain);
     }
 }
 
@@ -365,14 +402,18 @@ impl Handler<CloseLocal> for LocalSocket {
     type Result = ();
 
     fn handle(&mut self, CloseLocal(close): CloseLocal, _: &mut Context<Self>) {
-        if self.reading != Reading::Ended {
-            self.reading = Reading::Drain;
+        // Closing gently, what bsr sent until now is still taken, unless StopReading came before.
+        if close == Close::Hard || self.reading != Reading::Stream {
+            self.read_no_more(Reading::Drain);
         }
         if self.closing.is_none() {
             self.linger = Some(Box::pin(sleep(LINGER)));
         }
         if self.closing != Some(Close::Hard) {
             self.closing = Some(close);
+        }
+        if self.reading == Reading::Stream {
+            self.wait_again();
         }
     }
 }
@@ -387,7 +428,11 @@ impl Handler<Strike> for LocalSocket {
 
 /// bsr sends its first packet at once after connecting; a stranger gets no longer (docs/channels.md 2).
 const FIRST_PACKET_TIME: Duration = Duration::from_secs(5);
-/// bsr answers our end of file with its own within milliseconds; one that is frozen is reset instead.
+/// bsr answers our end of file with its own within milliseconds; one that is frozen is not waited for:
+/// reset if not everything could be written, left to the kernel otherwise.
 const LINGER: Duration = Duration::from_secs(5);
+/// Who closes one of its connections closes the other within this: what it sent before is read until
+/// then. Longer, and the other bsr would not hear promptly that this one has left.
+const LAST_BYTES: Duration = Duration::from_millis(200);
 /// Slices in one writev(2).
 const SLICES: usize = 64;

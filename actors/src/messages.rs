@@ -23,8 +23,8 @@ pub(crate) struct ChannelEvent {
 
 #[derive(Debug)]
 pub(crate) enum ChannelNews {
-    /// It changed its state.
-    Moved { to: State },
+    /// It changed its state; what bsr opened, if it has said so.
+    Moved { to: State, channel_type: Option<ChannelType> },
     /// It became established.
     Established { channel_type: ChannelType, round: Round },
     /// It left `established`.

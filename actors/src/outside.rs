@@ -121,7 +121,9 @@ impl Outside {
                 Poll::Pending => return,
                 Poll::Ready(Ok((stream, from))) => self.accepted(stream, from, ctx),
                 Poll::Ready(Err(error)) => {
-                    warn!(self.log, "cannot accept"; "outside" => %self.at, "error" => %error);
+                    if let Some(unsaid) = self.quiet.may_say(self.at.ip()) {
+                        warn!(self.log, "cannot accept"; "outside" => %self.at, "error" => %error, "unsaid" => unsaid);
+                    }
                     self.pause = Some(Box::pin(sleep(SHORTAGE)));
                     return self.accept(ctx, cx);
                 }

@@ -93,6 +93,9 @@ impl Relay {
     }
 
     fn start_resource(&mut self, index: usize, ctx: &mut Context<Self>) {
+        if self.shutting_down {
+            return; // it was in its back-off when that began
+        }
         let supervised = &mut self.resources[index];
         supervised.generation += 1;
         let generation = supervised.generation;
@@ -115,6 +118,9 @@ impl Relay {
     }
 
     fn start_outside(&mut self, at: SocketAddr, ctx: &mut Context<Self>) {
+        if self.shutting_down {
+            return;
+        }
         let generation = self.outsides.get(&at).map_or(0, |listening| listening.generation) + 1;
         let (node, net, log) = (self.settings.node.clone(), Arc::clone(&self.net), self.log.clone());
         let congestion = self
@@ -210,7 +216,7 @@ impl Handler<ResourceExited> for Relay {
                 error!(self.log, "failed too often, waiting for an operator"; "resource" => &name, "failed" => %exited.exit);
                 // Its supervisor comes back to say so, with its channels down.
                 supervised.up = false;
-                Duration::ZERO
+                FAILED_AGAIN
             }
         };
         error!(self.log, "restarting the resource's supervisor"; "resource" => name, "failed" => %exited.exit,
@@ -293,7 +299,7 @@ impl Handler<Operate> for Relay {
         for index in chosen {
             let supervised = &mut self.resources[index];
             supervised.up = operate.verb != Verb::Down;
-            if operate.verb == Verb::Up {
+            if operate.verb != Verb::Down {
                 supervised.restarts.reset();
             }
             if let Some(child) = &supervised.child {
@@ -359,6 +365,9 @@ fn new_epoch() -> Epoch {
     Epoch { started, counter: COUNTER.fetch_add(1, Ordering::Relaxed) }
 }
 
+/// Before a supervisor that failed too often comes back: not at once, or one that cannot even be built
+/// would keep an arbiter and the log busy.
+const FAILED_AGAIN: Duration = Duration::from_secs(1);
 /// After the listener for other relays broke.
 const OUTSIDE_AGAIN: Duration = Duration::from_secs(1);
 /// A supervisor that is stuck does not hold up what is said of the others.

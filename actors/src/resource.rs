@@ -131,6 +131,7 @@ impl Resource {
                 admission: Rc::new(RefCell::new(Admission::new())),
                 restarts: Rc::new(RefCell::new(Restarts::new(terms.settings.restart))),
                 last_stop: Rc::default(),
+                strays: Rc::default(),
             },
             log: log.new(o!("channel" => slot.role.to_string(), "lane" => u8::from(slot.lane))),
             generation: 0,
@@ -267,7 +268,8 @@ impl Resource {
             Role::Connector => restarts.lost(now, fastrand::f64()),
         };
         drop(restarts);
-        info!(self.lane(slot).log, "restarting"; "failed" => why, "delay" => format!("{delay:.1?}"));
+        let lane = self.lane(slot);
+        info!(lane.log, "restarting"; "failed" => why, "restart" => lane.generation, "delay" => said(delay));
         self.start_later(slot, State::Bridging, delay, ctx);
     }
 
@@ -286,7 +288,8 @@ impl Resource {
         let verdict = self.lane(slot).memory.restarts.borrow_mut().failed(now, fastrand::f64());
         match verdict {
             Verdict::After(delay) => {
-                error!(self.lane(slot).log, "restarting"; "failed" => what, "delay" => format!("{delay:.1?}"));
+                let lane = self.lane(slot);
+                error!(lane.log, "restarting"; "failed" => what, "restart" => lane.generation, "delay" => said(delay));
                 self.start_later(slot, State::Allocating, delay, ctx);
             }
             Verdict::GiveUp => {
@@ -378,7 +381,7 @@ impl Handler<ChannelEvent> for Resource {
             return; // of an older generation
         }
         match what {
-            ChannelNews::Moved { to } => {
+            ChannelNews::Moved { to, channel_type } => {
                 let from = std::mem::replace(&mut lane.state, to);
                 lane.since = Instant::now();
                 let bsr_came = match slot.role {
@@ -387,6 +390,9 @@ impl Handler<ChannelEvent> for Resource {
                 };
                 if bsr_came {
                     self.sessions.connected(slot);
+                }
+                if let Some(channel_type) = channel_type.filter(|_| to == State::Establishing) {
+                    self.sessions.coming(slot, channel_type);
                 }
                 match (slot.role, to) {
                     (Role::Acceptor, State::Bridged) => self.hurry(Hurry::Drx, ctx),
@@ -524,13 +530,14 @@ impl Handler<Want> for Resource {
     type Result = ResponseFuture<u64>;
 
     fn handle(&mut self, Want { verb, wait }: Want, ctx: &mut Context<Self>) -> ResponseFuture<u64> {
-        info!(self.log, "an operator's command"; "verb" => ?verb);
         let (done, waiter) = oneshot::channel();
+        if verb != Verb::Down {
+            for lane in &self.lanes {
+                lane.memory.restarts.borrow_mut().reset();
+            }
+        }
         match verb {
             Verb::Up => {
-                for lane in &self.lanes {
-                    lane.memory.restarts.borrow_mut().reset();
-                }
                 self.restarting = !self.up && self.lanes.iter().any(|lane| lane.child.is_some());
                 if !self.restarting {
                     self.start_all(ctx);
@@ -578,6 +585,11 @@ impl Handler<Held> for Resource {
     fn handle(&mut self, _: Held, _: &mut Context<Self>) -> MessageResult<Held> {
         MessageResult(self.unflushed + self.terms.data.held() + self.terms.meta.held())
     }
+}
+
+/// A delay as the log says it.
+fn said(delay: Duration) -> String {
+    if delay.is_zero() { "none".to_owned() } else { format!("{delay:.1?}") }
 }
 
 /// A session's meta channel has this much (docs/channels.md 1).

@@ -278,3 +278,60 @@ fn too_many_failures_wait_for_an_operator() {
         establish(&one, &two).await;
     });
 }
+
+#[test]
+fn a_restart_by_an_operator_forgives_as_well() {
+    use drx_actors::api::{Operate, Verb};
+    use drx_protocol::Standing;
+    simulated(async {
+        let net = Arc::new(MemoryNet::new());
+        let mut settings = resource("r0", 1, 2, 7789);
+        let policy = drx_protocol::restart::Settings { max_failures: 2, ..*settings.restart.settings() };
+        settings.restart = drx_protocol::restart::Policy::new(policy).unwrap();
+        let one = site(&net, "node1", vec![settings]);
+        let _two = site(&net, "node2", vec![resource("r0", 2, 1, 7789)]);
+        let strike = async |failures| {
+            one.until(Role::Connector, Lane::Zero, State::Connecting).await;
+            let victim = Victim::Channel(CONNECTOR);
+            one.relay.send(Panic { resource: "r0".into(), victim }).await.unwrap().unwrap();
+            one.eventually("the failure is counted", async |site: &Site| {
+                site.channel(Role::Connector, Lane::Zero).await.failures == failures
+            })
+            .await;
+        };
+        strike(1).await;
+        strike(2).await;
+        one.eventually("it has failed", async |site: &Site| {
+            site.channel(Role::Acceptor, Lane::Zero).await.standing == Standing::Failed
+        })
+        .await;
+        let restart = Operate { verb: Verb::Restart, name: "r0".into(), wait: false };
+        one.relay.send(restart).await.unwrap().unwrap();
+        strike(3).await;
+        one.until(Role::Connector, Lane::Zero, State::Connecting).await;
+    });
+}
+
+/// A supervisor that is to be restarted when the relay shuts down stays away.
+#[test]
+fn a_shutdown_during_the_back_off_of_a_supervisor() {
+    use drx_actors::api::{Shutdown, Snapshot};
+    for at_once in [false, true] {
+        simulated(async move {
+            let net = Arc::new(MemoryNet::new());
+            let one = site(&net, "node1", vec![resource("r0", 1, 2, 7789)]);
+            one.until(Role::Acceptor, Lane::Zero, State::Bridging).await;
+            let victim = Victim::Resource;
+            one.relay.send(Panic { resource: "r0".into(), victim }).await.unwrap().unwrap();
+            // Its end is noticed: nobody answers for it any more.
+            while !one.relay.send(Snapshot).await.unwrap().resources.is_empty() {
+                actix_rt::task::yield_now().await;
+            }
+            one.relay.send(Shutdown { at_once }).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let report = one.relay.send(Snapshot).await.expect("the relay is well");
+            assert_eq!(report.resources, []);
+            assert_eq!(net.listeners(), []);
+        });
+    }
+}

@@ -3,10 +3,15 @@
 
 mod common;
 
-use common::{establish, simulated, two_sites};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{establish, resource, simulated, site, two_sites};
+use drx_actors::net::MemoryNet;
 use drx_protocol::State;
 use drx_protocol::names::{Lane, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
 
 #[test]
 fn a_session_carries_bytes_both_ways() {
@@ -42,5 +47,89 @@ fn what_bsr_sent_before_it_left_arrives_before_its_meta_closes() {
         one.until(Role::Acceptor, Lane::Zero, State::Waiting).await;
         two.until(Role::Connector, Lane::Zero, State::Connecting).await;
         establish(&one, &two).await;
+    });
+}
+
+/// What was written to bsr's socket is acknowledged as delivered: closing must not take it back, however
+/// long bsr's disk makes it wait.
+#[test]
+fn what_was_flushed_to_a_bsr_that_stalls_is_there_when_it_reads_on() {
+    simulated(async {
+        let (one, two) = two_sites();
+        let mut session = establish(&one, &two).await;
+        let block = vec![7; 50_000];
+        session.data[1].write_all(&block).await.unwrap();
+        session.data[1].shutdown().await.unwrap();
+        // It reads nothing until the relay has given up waiting for its close.
+        one.until(Role::Connector, Lane::Zero, State::Connecting).await;
+        let mut got = Vec::new();
+        session.data[0].read_to_end(&mut got).await.unwrap();
+        assert_eq!(got.len(), block.len());
+    });
+}
+
+/// bsr closes both of its connections at once; which end of file is seen first is chance, and with a
+/// backlog on data it is meta's.
+#[test]
+fn what_bsr_sent_before_it_left_arrives_though_its_meta_is_seen_to_close_first() {
+    simulated(async {
+        // As much as the kernel takes for a bsr that is faster than the relay.
+        let net = Arc::new(MemoryNet::with_buffer(4 << 20));
+        let one = site(&net, "node1", vec![resource("r0", 1, 2, 7789)]);
+        let two = site(&net, "node2", vec![resource("r0", 2, 1, 7789)]);
+        let mut session = establish(&one, &two).await;
+        let block = vec![7; 3_000_000];
+        session.data[1].write_all(&block).await.unwrap();
+        session.data[1].shutdown().await.unwrap();
+        session.meta[1].shutdown().await.unwrap();
+        let mut got = Vec::new();
+        session.data[0].read_to_end(&mut got).await.unwrap();
+        assert_eq!(got.len(), block.len());
+    });
+}
+
+/// The other bsr is so slow that the BAB is full: then the relay is what the last bytes wait for.
+#[test]
+fn what_bsr_sent_before_it_left_waits_for_room_in_the_bab() {
+    simulated(async {
+        let net = Arc::new(MemoryNet::with_buffer(1 << 20));
+        let small = |here, there| {
+            let mut settings = resource("r0", here, there, 7789);
+            settings.bab_size = 256 * 1024;
+            settings.link.window = 64 * 1024;
+            settings
+        };
+        let one = site(&net, "node1", vec![small(1, 2)]);
+        let two = site(&net, "node2", vec![small(2, 1)]);
+        let mut session = establish(&one, &two).await;
+        let mut sent = 0;
+        // Until nothing on the way takes any more.
+        while let Ok(taken) = timeout(Duration::from_secs(1), session.data[1].write(&[7; 10_000])).await {
+            sent += taken.unwrap();
+        }
+        session.data[1].shutdown().await.unwrap();
+        session.meta[1].shutdown().await.unwrap();
+        // Longer than a bsr that is frozen is waited for.
+        sleep(Duration::from_secs(20)).await;
+        let mut got = Vec::new();
+        session.data[0].read_to_end(&mut got).await.unwrap();
+        assert_eq!(got.len(), sent);
+    });
+}
+
+/// A bsr that closes only its meta, and then does nothing, does not hold up the goodbye.
+#[test]
+fn a_bsr_that_does_not_close_its_data_is_not_waited_for() {
+    simulated(async {
+        let (one, two) = two_sites();
+        let mut session = establish(&one, &two).await;
+        session.data[1].write_all(b"the last").await.unwrap();
+        session.meta[1].shutdown().await.unwrap();
+        let ended = async {
+            let mut got = Vec::new();
+            session.data[0].read_to_end(&mut got).await.unwrap();
+            assert_eq!(got, b"the last");
+        };
+        timeout(Duration::from_secs(6), ended).await.expect("within the time for a frozen bsr");
     });
 }

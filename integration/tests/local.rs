@@ -56,6 +56,9 @@ fn bsr_is_refused_except_while_it_is_waited_for() {
     drop((early, second));
     pair.two.bsr.listen();
     pair.until_quiet();
+    // The connector may have reached it just before the offer was withdrawn: nobody is to take that for new.
+    pair.two.bsr.deafen();
+    pair.two.bsr.listen();
 
     // Nobody can be reached behind the relay.
     pair.two.node.kill();

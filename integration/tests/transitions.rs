@@ -127,10 +127,8 @@ fn the_newest_of_two_data_connections_counts(pair: &Pair<Process>) {
         } else {
             join(&pair.one, &pair.two, ChannelType::Data)
         };
-        // Both relays know of the newest before the older one goes.
-        let opener = if by_the_same { &pair.two } else { &pair.one };
-        opener.until(Role::Acceptor, Lane::One, State::Established);
-        // The bsr that accepted it closes its own older one: that ends nothing else.
+        // The bsr that accepted it closes its own older one, which may be known at the other site before
+        // the newest stands there: that ends nothing else.
         let [older_one, older_two] = data;
         let [closing, other] = if by_the_same { [older_one, older_two] } else { [older_two, older_one] };
         finish(&closing);
@@ -138,6 +136,7 @@ fn the_newest_of_two_data_connections_counts(pair: &Pair<Process>) {
         drop((closing, other));
         pair.two.until(Role::Acceptor, Lane::Zero, State::Waiting);
         pair.one.until(Role::Connector, Lane::Zero, State::Connecting);
+        // Which lane the newest has decides when it stands; nothing else is to end meanwhile.
         pair.until_session(true);
         let session = Session { data: newest, meta };
         session.check();

@@ -73,6 +73,8 @@ pub struct Sessions {
     channels: [Option<Member>; 4],
     /// The channels that bsr's connections came to, the newest last.
     order: Vec<Slot>,
+    /// What bsr opened on channels that are not established yet.
+    coming: [Option<ChannelType>; 4],
     rules: Rules,
 }
 
@@ -100,7 +102,7 @@ impl Sessions {
 
     #[doc(hidden)] // for the search that shows what each rule is for
     pub fn with_rules(rules: Rules) -> Sessions {
-        Sessions { channels: [None; 4], order: Vec::new(), rules }
+        Sessions { channels: [None; 4], order: Vec::new(), coming: [None; 4], rules }
     }
 
     /// bsr connected to this channel, or took its dial: the newest connection is the one that bsr
@@ -110,11 +112,17 @@ impl Sessions {
         self.order.push(slot);
     }
 
+    /// bsr's first packet said what it opened there; the other side is still to be connected.
+    pub fn coming(&mut self, slot: Slot, channel_type: ChannelType) {
+        self.coming[slot.index()] = Some(channel_type);
+    }
+
     /// A channel became established.
     pub fn established(&mut self, slot: Slot, channel_type: ChannelType, round: Round) {
         if !self.order.contains(&slot) {
             self.connected(slot);
         }
+        self.coming[slot.index()] = None;
         self.channels[slot.index()] = Some(Member { channel_type, round, phase: Phase::Established });
     }
 
@@ -124,7 +132,8 @@ impl Sessions {
         else {
             return Vec::new(); // it was told to end, and says that it did
         };
-        let partner = self.partner(slot).filter(|&partner| self.is_meant(partner, by));
+        let replaced = matches!(by, EndedBy::Remote(_)) && self.is_replaced(slot, member.channel_type);
+        let partner = self.partner(slot).filter(|&partner| !replaced && self.is_meant(partner, by));
         self.leave(slot, partner);
         let mut orders = Vec::new();
         if let Some(partner) = partner {
@@ -147,6 +156,7 @@ impl Sessions {
     pub fn left(&mut self, slot: Slot) -> Vec<Order> {
         let mut orders = Vec::new();
         self.order.retain(|&known| known != slot);
+        self.coming[slot.index()] = None;
         if self.channels[slot.index()].take().is_some() {
             self.release(&mut orders);
         }
@@ -174,6 +184,14 @@ impl Sessions {
                 member.channel_type == channel_type && member.phase == Phase::Established
             })
         })
+    }
+
+    /// Whether our bsr has opened the same again since. The other bsr closes its older one as soon as
+    /// it sees the newer, and that word may be here before the newer one is established: it ends
+    /// nothing else. (If the session is really over, meta hears of it on its own link.)
+    fn is_replaced(&self, slot: Slot, channel_type: ChannelType) -> bool {
+        let later = self.order.iter().skip_while(|&&known| known != slot).skip(1);
+        later.into_iter().any(|later| self.coming[later.index()] == Some(channel_type))
     }
 
     /// A stop that the other DRX explains by a partner means that one only (rule 6): the two relays
@@ -318,6 +336,23 @@ mod tests {
         sessions.established(IN_0, Data, round(IN_0));
         assert_eq!(sessions.newest(), Some((OUT_0, OUT_1)));
         assert_eq!(sessions.ended(IN_0, EndedBy::Local), []);
+    }
+
+    #[test]
+    fn an_older_connection_may_end_before_its_successor_stands() {
+        let mut sessions = with(&[(IN_0, Data), (OUT_0, Meta)]);
+        sessions.connected(IN_1);
+        sessions.coming(IN_1, Data);
+        // The other bsr has seen the newer one and closed the older.
+        assert_eq!(sessions.ended(IN_0, remote(None)), []);
+        sessions.left(IN_0);
+        sessions.established(IN_1, Data, round(IN_1));
+        assert_eq!(sessions.newest(), Some((IN_1, OUT_0)));
+        // Whatever else is coming changes nothing.
+        let mut sessions = with(&[(IN_0, Data), (OUT_0, Meta)]);
+        sessions.connected(IN_1);
+        sessions.coming(IN_1, Meta);
+        assert_eq!(sessions.ended(IN_0, remote(None)), [end(OUT_0, IN_0, Kept::Inbound)]);
     }
 
     #[test]

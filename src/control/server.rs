@@ -12,7 +12,7 @@ use tokio::io::{AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::control::answer::answer;
 use crate::control::line::{Line, read_line};
@@ -79,12 +79,16 @@ impl Server {
         let listener = socket.listener()?;
         let server = Rc::new(self);
         let places = Arc::new(Semaphore::new(server.limits.clients));
+        let mut complained: Option<Instant> = None;
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     // Most likely no file descriptors are left; it would fail again at once.
-                    warn!(server.log, "cannot accept a control client"; "error" => %error);
+                    if complained.is_none_or(|then| then.elapsed() >= COMPLAIN_AGAIN) {
+                        warn!(server.log, "cannot accept a control client"; "error" => %error);
+                        complained = Some(Instant::now());
+                    }
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -168,6 +172,8 @@ fn encode(response: &Response) -> Vec<u8> {
     line
 }
 
+/// Between two complaints that clients cannot be accepted.
+const COMPLAIN_AGAIN: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// A client that went away in the midst of a long command keeps its place this much longer.
 const GONE_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,5 +1,6 @@
 //! A channel's side towards the other DRX.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -7,7 +8,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
 use drx_protocol::Standing;
 use drx_protocol::admission::{Dial, Verdict};
-use drx_protocol::channel::Event;
+use drx_protocol::channel::{Event, Place};
 use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::Frame;
 use drx_protocol::handshake::{Answer, Hello, Name, Refusal, VERSION, Versions, Welcome};
@@ -145,8 +146,13 @@ impl ChannelActor {
     }
 
     fn refused(&mut self, dialled: DrxDialled, refusal: Refusal, sentence: &str) {
-        info!(self.log, "refused a dial of the other DRX"; "from" => &dialled.from, "why" => %refusal,
-            "sentence" => sentence, "dial" => dialled.hello.dial, "state" => %self.machine.state());
+        let peer =
+            dialled.from.parse::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.ip());
+        if let Some(unsaid) = self.terms.quiet.borrow_mut().may_say(peer) {
+            info!(self.log, "refused a dial of the other DRX"; "from" => &dialled.from, "why" => %refusal,
+                "sentence" => sentence, "dial" => dialled.hello.dial, "state" => %self.machine.state(),
+                "unsaid" => unsaid);
+        }
         if let Ok(stream) = dialled.stream.attach() {
             refuse(stream, refusal, sentence);
         }
@@ -215,6 +221,9 @@ impl Handler<LinkEvent> for ChannelActor {
         if self.parting.as_ref().is_some_and(|link| link.generation() == event.generation) {
             if matches!(event.what, LinkNews::Ended(_)) {
                 self.parting = None;
+                if self.leaving == Some(Place::Down) && self.link.is_none() {
+                    self.over(ctx);
+                }
             }
             return;
         }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::{ChannelActor, CloseLocal, LONGEST_RETRY, Part, on_exit};
 use crate::bab::Begin;
 use crate::child::spawn;
+use crate::counters::add;
 use crate::local::{LocalEvent, LocalNews, LocalSocket, Strange};
 use crate::messages::BsrConnected;
 use crate::net::{SocketOptions, Stream};
@@ -144,6 +145,7 @@ impl ChannelActor {
     }
 
     fn no_first_packet(&mut self, strange: &Strange, ctx: &mut Context<Self>) {
+        add(&self.memory.strays, 1);
         let from = self.addresses.bsr.clone().unwrap_or_default();
         let attempt: Attempt = self.machine.attempt();
         let stranger = from.parse::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.ip());

@@ -1,6 +1,8 @@
 //! Two relays over a network in memory, and bsr played by hand.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod by_hand;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -172,7 +172,7 @@ impl Channel {
 
     /// The other DRX has gone on to another round: nothing of this one is worth waiting for.
     pub(super) fn leave_at_once(&mut self, cause: Cause) -> Vec<Action> {
-        let mut actions = vec![Action::Tell(ended_by(&cause))];
+        let mut actions = vec![Action::Tell(ended_by(&cause)), Action::StopReading];
         self.blame(cause);
         self.farewell.aborted = true;
         self.state = State::Stopping;

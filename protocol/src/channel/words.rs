@@ -125,7 +125,7 @@ pub enum Action {
 /// How much is said before FIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Finish {
-    /// Everything in the BAB.
+    /// Everything in the BAB, and what bsr sent before it left.
     Flush,
     /// Nothing more: there is nobody left to hear it.
     Cut,
@@ -134,7 +134,8 @@ pub enum Finish {
 /// How the connection to bsr is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Close {
-    /// What was written arrives: end of file after it, then wait (bounded) for bsr's own.
+    /// What was written arrives: end of file after it, then wait (bounded) for bsr's own. What bsr sent
+    /// before that is still taken, unless it was to be read no more.
     Gently,
     /// At once, unwritten bytes are dropped.
     Hard,

@@ -186,7 +186,7 @@ fn an_offer_for_the_next_round_ends_the_present_one() {
         connector
             .hears(offer(2, Data))
             .goes([Stopping])
-            .does([ended_by_remote(Failure), CloseLocal(drx_protocol::channel::Close::Gently)])
+            .does([ended_by_remote(Failure), StopReading, CloseLocal(drx_protocol::channel::Close::Gently)])
             .because("the other DRX aborted the session: a fault inside the relay");
         connector.hears(Event::LocalGone).goes([Stopped, Connecting]).does([DialLocal(Data)]);
         connector.is_in_attempt(2);

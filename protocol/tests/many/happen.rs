@@ -204,6 +204,7 @@ impl Resource {
         self.end_mut(side, slot).local = Local::Open;
         self.step(side, slot, Event::Accepted)?;
         self.relay(side).sessions.connected(slot);
+        self.relay(side).sessions.coming(slot, channel_type);
         self.step(side, slot, Event::FirstPacket(channel_type))
     }
 

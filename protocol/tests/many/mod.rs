@@ -77,9 +77,10 @@ pub struct Bounds {
     /// How many things may go wrong in one story.
     pub faults: u8,
     pub wrong: Wrong,
-    /// Whether what happens within one node may take longer than what happens between them: orders,
-    /// and what relay and bsr notice of each other.
-    pub slow_nodes: bool,
+    /// Whether a channel may hear late what its resource tells it.
+    pub late_orders: bool,
+    /// Whether relay and bsr may notice each other's closes later than anything else happens.
+    pub late_notices: bool,
 }
 
 #[derive(Clone)]
@@ -179,6 +180,8 @@ impl World for Resource {
     fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let quiet = self.is_quiet();
+        // While it lasts a bsr may try and give up any number of times: one try is enough to see.
+        let flushing = self.relays.iter().flat_map(|relay| &relay.ends).any(|end| end.can_write());
         for slot in Slot::ALL {
             if self.end(Side::A, slot).is(State::Bridging)
                 && self.end(Side::B, across(slot)).is(State::Bridging)
@@ -188,7 +191,7 @@ impl World for Resource {
         }
         for side in Side::BOTH {
             let bsr = &self.bsrs[side as usize];
-            let settled = self.bounds.slow_nodes || self.is_settled(side);
+            let settled = self.bounds.late_notices || self.is_settled(side);
             if !self.relays[side as usize].orders.is_empty() {
                 steps.push(Step::Obey(side));
             }
@@ -232,10 +235,8 @@ impl World for Resource {
                 steps.push(Step::Agree(side));
             }
             let untaken = |slot: Slot| self.end(side, slot).is(State::Establishing);
-            if quiet
-                && bsr.connected
-                && TYPES.iter().any(|&channel_type| bsr.at(channel_type).is_some_and(untaken))
-            {
+            let refused = TYPES.iter().any(|&channel_type| bsr.at(channel_type).is_some_and(untaken));
+            if quiet && !flushing && bsr.connected && refused {
                 steps.push(Step::GiveUp(side));
             }
         }
@@ -281,7 +282,7 @@ impl World for Resource {
         let together = self.are_together();
         self.happen(step)?;
         for side in Side::BOTH {
-            while !self.bounds.slow_nodes && !self.relays[side as usize].orders.is_empty() {
+            while !self.bounds.late_orders && !self.relays[side as usize].orders.is_empty() {
                 self.happen(Step::Obey(side))?;
             }
         }

@@ -64,7 +64,8 @@ fn json_is_stable_and_comes_back() {
               "remote": "established",
               "bytes_out": 1073741824,
               "bytes_in": 4096,
-              "stale_frames": 0
+              "stale_frames": 0,
+              "strays": 0
             },
             {
               "connection": "r0-node2-node1",
@@ -92,7 +93,8 @@ fn json_is_stable_and_comes_back() {
               "remote": null,
               "bytes_out": 1073741824,
               "bytes_in": 4096,
-              "stale_frames": 0
+              "stale_frames": 0,
+              "strays": 0
             }
           ]
         }

@@ -1,0 +1,118 @@
+//! Another DRX that does what none should, or that is interrupted at the worst moment.
+#![allow(clippy::disallowed_methods, reason = "tests play the world around the actors")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::by_hand::Dialled;
+use common::{Site, resource, simulated, site};
+use drx_actors::api::{Operate, Verb};
+use drx_actors::net::MemoryNet;
+use drx_protocol::ending::{EndReason, Ending};
+use drx_protocol::frame::{Credit, Frame, StateCode};
+use drx_protocol::names::ChannelType::Data;
+use drx_protocol::names::{Lane, Role};
+use drx_protocol::{Standing, State};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+fn alone() -> Site {
+    site(&Arc::new(MemoryNet::new()), "node1", vec![resource("r0", 1, 2, 7789)])
+}
+
+/// A link on which a round was aborted while the other DRX did not read: so it cannot be emptied.
+async fn stuffed_link(one: &Site) -> Dialled {
+    let mut link = Dialled::to(one, 1).await;
+    let mut bsr = one.open(Data).await;
+    let attempt = link.offered().await;
+    link.established(attempt).await;
+    one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+    bsr.write_all(&vec![7; 400_000]).await.unwrap();
+    let ending = Ending::new(EndReason::Failure);
+    link.say(Frame::Abort { attempt, ending }).await;
+    let mut rest = Vec::new();
+    bsr.read_to_end(&mut rest).await.unwrap();
+    drop(bsr);
+    one.until(Role::Acceptor, Lane::Zero, State::Waiting).await;
+    link
+}
+
+/// "What was already received is still written to the local bsr": received by the kernel, too.
+#[test]
+fn what_the_other_drx_sent_before_it_died_is_written_though_nothing_can_be_sent_to_it() {
+    simulated(async {
+        let one = alone();
+        let mut link = Dialled::to(&one, 1).await;
+        let mut bsr = one.open(Data).await;
+        let attempt = link.offered().await;
+        link.established(attempt).await;
+        let established = StateCode(Standing::In(State::Established).code());
+        link.hears("its state", |frame| matches!(frame, Frame::State { state, .. } if *state == established))
+            .await;
+        // All of this at one moment: nothing is unread at the other DRX, so it does not reset the link.
+        bsr.write_all(&[1; 10_000]).await.unwrap();
+        link.data(attempt, 0, &[2; 50_000]).await;
+        drop(link);
+        let mut got = vec![0; 50_000];
+        bsr.read_exact(&mut got).await.unwrap();
+        assert!(got.iter().all(|&byte| byte == 2));
+    });
+}
+
+/// The first round of each link has the number 1.
+#[test]
+fn bytes_of_a_link_that_was_replaced_do_not_reach_the_next_bsr() {
+    simulated(async {
+        let one = alone();
+        let mut old = stuffed_link(&one).await;
+        let mut new = Dialled::to(&one, 2).await;
+        let mut bsr = one.open(Data).await;
+        let attempt = new.offered().await;
+        assert_eq!(attempt, 1);
+        old.data(attempt, 0, b"of the old link").await;
+        new.established(attempt).await;
+        one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+        new.data(attempt, 0, b"of the new link").await;
+        let mut got = [0; 15];
+        bsr.read_exact(&mut got).await.unwrap();
+        assert_eq!(std::str::from_utf8(&got).unwrap(), "of the new link");
+    });
+}
+
+/// The last words of a channel that is going down are given two seconds, whatever comes meanwhile.
+#[test]
+fn a_channel_goes_down_though_its_link_neither_drains_nor_keeps_to_the_protocol() {
+    simulated(async {
+        let one = alone();
+        let mut link = stuffed_link(&one).await;
+        let down = one.relay.send(Operate { verb: Verb::Down, name: "r0".into(), wait: true });
+        let nonsense = async {
+            one.until(Role::Acceptor, Lane::Zero, State::Stopped).await;
+            link.stream.write_all(&[0xff; 100]).await.unwrap();
+        };
+        let both = async { tokio::join!(down, nonsense) };
+        let (down, ()) = timeout(Duration::from_secs(70), both).await.expect("it never went down");
+        down.unwrap().unwrap();
+    });
+}
+
+/// Who acknowledges what was never sent is not to be trusted with what follows.
+#[test]
+fn nothing_is_taken_behind_a_violation() {
+    simulated(async {
+        let one = alone();
+        let mut link = Dialled::to(&one, 1).await;
+        let mut bsr = one.open(Data).await;
+        let attempt = link.offered().await;
+        link.established(attempt).await;
+        one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+        link.say(Frame::Ack { attempt, credit: Credit { acknowledged: 1, window: 0 } }).await;
+        link.data(attempt, 0, b"forged").await;
+        let mut got = Vec::new();
+        bsr.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"");
+    });
+}
