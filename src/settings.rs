@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use drx_actors::api::{LinkSettings, ResourceSettings, Settings};
+use drx_actors::api::{BabSettings, Backing, LinkSettings, Reserve, ResourceSettings, Settings};
 use drx_actors::net::Congestion;
 use drx_config::{Bab, Checksum, Config, CongestionControl, Link, Resource, Restart};
 use drx_protocol::restart::{self, Policy, PolicyError};
@@ -34,16 +34,17 @@ pub struct SettingsError {
 
 fn resource(resource: &Resource) -> Result<ResourceSettings, SettingsError> {
     let Resource { name, remote, bsr, inside, outside, peer, bab, link, restart } = resource.clone();
-    let Bab { size: bab_size } = bab;
+    let Bab { size } = bab;
+    // Neither can be chosen yet: the configuration takes nothing but its defaults.
+    let bab = BabSettings { size, reserve: Reserve::Auto, backing: Backing::Memory };
     let policy = policy(&restart).map_err(|error| SettingsError { resource: name.clone(), error })?;
     let link = self::link(link);
-    Ok(ResourceSettings { name, remote, bsr, inside, outside, peer, bab_size, link, restart: policy })
+    Ok(ResourceSettings { name, remote, bsr, inside, outside, peer, bab, link, restart: policy })
 }
 
 fn link(link: Link) -> LinkSettings {
     let Link {
-        // Nothing is resumed yet, and the configuration takes no other value than zero.
-        resume_timeout: _,
+        resume_timeout,
         close_pending_timeout,
         keepalive_interval,
         keepalive_timeout,
@@ -53,6 +54,8 @@ fn link(link: Link) -> LinkSettings {
         checksum,
     } = link;
     LinkSettings {
+        resume_timeout,
+        hold_pings: false, // cannot be chosen yet
         close_pending_timeout,
         keepalive_interval,
         keepalive_timeout,
@@ -148,8 +151,10 @@ mod tests {
                 inside: "10.77.1.1:7788".parse().unwrap(),
                 outside: "10.77.9.1:7780".parse().unwrap(),
                 peer: "10.77.9.2:7780".parse().unwrap(),
-                bab_size: 32 << 20,
+                bab: BabSettings { size: 32 << 20, reserve: Reserve::Auto, backing: Backing::Memory },
                 link: LinkSettings {
+                    resume_timeout: Duration::ZERO,
+                    hold_pings: false,
                     close_pending_timeout: seconds(7),
                     keepalive_interval: seconds(2),
                     keepalive_timeout: seconds(9),

@@ -2,6 +2,7 @@
 //!
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use actix::Message;
@@ -37,17 +38,54 @@ pub struct ResourceSettings {
     pub outside: SocketAddr,
     /// The other relay's `outside`.
     pub peer: SocketAddr,
-    /// The data channel's BAB, in bytes; the meta channel has 4 MiB.
-    pub bab_size: u64,
+    /// The data channel's BAB; the meta channel's has 4 MiB.
+    pub bab: BabSettings,
     /// How the link behaves.
     pub link: LinkSettings,
     /// How failed channels are brought back.
     pub restart: Policy,
 }
 
+/// A BAB's size, and where its bytes live.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BabSettings {
+    /// In bytes.
+    pub size: u64,
+    /// The share of it that bsr gets only in drips.
+    pub reserve: Reserve,
+    /// Where the bytes live.
+    pub backing: Backing,
+}
+
+/// The part of a BAB that is kept for a far side that stalls (docs/link.md 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// The larger of 10 % and 16 MiB, at most half the BAB.
+    Auto,
+    /// So much of the BAB, 0 to 50.
+    Percent(u8),
+    /// In bytes, at most half the BAB.
+    Bytes(u64),
+}
+
+/// Where the bytes of a BAB live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// In ordinary memory, as they were read.
+    Memory,
+    /// In memory that is never swapped out.
+    Locked,
+    /// In mapped files in this directory, for sizes beyond the memory.
+    File(PathBuf),
+}
+
 /// The link's clocks and sizes (docs/link.md).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkSettings {
+    /// How long a broken link may be resumed; zero: not at all.
+    pub resume_timeout: Duration,
+    /// Whether bsr's pings are answered here while the other side cannot answer.
+    pub hold_pings: bool,
     /// How long a goodbye may take.
     pub close_pending_timeout: Duration,
     /// A ping is sent after so much silence of ours.

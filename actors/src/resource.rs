@@ -105,7 +105,7 @@ impl Resource {
         let log = seed.log.new(o!("resource" => seed.settings.name.clone()));
         let terms = Rc::new(Terms {
             node: seed.node,
-            data: Rc::new(Budget::new(seed.settings.bab_size)),
+            data: Rc::new(Budget::new(seed.settings.bab.size)),
             meta: Rc::new(Budget::new(META_BAB)),
             net: seed.net,
             epoch: seed.epoch,

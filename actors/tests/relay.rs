@@ -95,7 +95,7 @@ fn what_bsr_sent_before_it_left_waits_for_room_in_the_bab() {
         let net = Arc::new(MemoryNet::with_buffer(1 << 20));
         let small = |here, there| {
             let mut settings = resource("r0", here, there, 7789);
-            settings.bab_size = 256 * 1024;
+            settings.bab.size = 256 * 1024;
             settings.link.window = 64 * 1024;
             settings
         };

@@ -5,7 +5,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use actix::{Actor, Addr, System};
-use drx_actors::api::{LinkSettings, Panic, ResourceSettings, Settings, Snapshot, Victim};
+use drx_actors::api::{
+    BabSettings, Backing, LinkSettings, Panic, Reserve, ResourceSettings, Settings, Snapshot, Victim,
+};
 use drx_actors::net::{Congestion, TcpNet};
 use drx_actors::relay::Relay;
 use drx_protocol::report::RelayReport;
@@ -83,6 +85,8 @@ fn wait_for<T>(answer: impl Future<Output = T>) -> T {
 fn settings(places: &Places, restart: RestartSettings) -> Settings {
     let Places { node, resource, remote, bsr, inside, outside, peer } = places.clone();
     let link = LinkSettings {
+        resume_timeout: Duration::ZERO,
+        hold_pings: false,
         close_pending_timeout: Duration::from_secs(5),
         keepalive_interval: Duration::from_secs(1),
         keepalive_timeout: Duration::from_secs(5),
@@ -92,9 +96,9 @@ fn settings(places: &Places, restart: RestartSettings) -> Settings {
         checksum: true,
     };
     let restart = Policy::new(restart).unwrap();
-    let bab_size = 4 << 20;
+    let bab = BabSettings { size: 4 << 20, reserve: Reserve::Auto, backing: Backing::Memory };
     let resource =
-        ResourceSettings { name: resource, remote, bsr, inside, outside, peer, bab_size, link, restart };
+        ResourceSettings { name: resource, remote, bsr, inside, outside, peer, bab, link, restart };
     Settings { node, resources: vec![resource], arbiters: 1 }
 }
 

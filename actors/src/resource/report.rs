@@ -99,7 +99,7 @@ impl Resource {
             bsr_address: (lane.slot.role == Role::Connector).then(|| settings.bsr.to_string()),
             local_address: Some(settings.inside.to_string()),
             remote_address: Some(settings.peer.to_string()),
-            bab: BabReport { size: settings.bab_size, used: 0, oldest_unacknowledged_seconds: None },
+            bab: BabReport { size: settings.bab.size, used: 0, oldest_unacknowledged_seconds: None },
             rtt_seconds: None,
             remote: None,
             bytes_out: 0,

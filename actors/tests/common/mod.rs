@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
-use drx_actors::api::{LinkSettings, ResourceSettings, Settings, Snapshot};
+use drx_actors::api::{BabSettings, Backing, LinkSettings, Reserve, ResourceSettings, Settings, Snapshot};
 use drx_actors::net::{Congestion, Listener, MemoryNet, Net, SocketOptions, Stream};
 use drx_actors::relay::Relay;
 use drx_protocol::names::{ChannelType, Lane, Role};
@@ -42,8 +42,10 @@ pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings 
         inside: address(&format!("10.77.{here}.1:{}", port - 1)),
         outside: address(&format!("10.77.9.{here}:7780")),
         peer: address(&format!("10.77.9.{there}:7780")),
-        bab_size: 64 << 20,
+        bab: BabSettings { size: 64 << 20, reserve: Reserve::Auto, backing: Backing::Memory },
         link: LinkSettings {
+            resume_timeout: Duration::ZERO,
+            hold_pings: false,
             close_pending_timeout: Duration::from_secs(60),
             keepalive_interval: Duration::from_secs(1),
             keepalive_timeout: Duration::from_secs(5),
