@@ -1,0 +1,162 @@
+//! What a seed stands for: the shape of the world, its lines, and which faults come how often.
+
+use std::time::Duration;
+
+use drx_actors::api::{BabSettings, Backing, LinkSettings, Reserve, ResourceSettings};
+use drx_actors::net::{Congestion, Weather};
+use drx_protocol::restart::{Policy, Settings as RestartSettings};
+use fastrand::Rng;
+
+/// Drawn from the seed alone.
+pub struct Plan {
+    pub seed: u64,
+    pub resources: usize,
+    pub resume: Duration,
+    /// Nothing but links fails, each for less than `resume`.
+    pub only_links: bool,
+    pub storm: Duration,
+    /// Between two faults, on average.
+    pub pace: Duration,
+    /// Bytes that a connection holds in each direction.
+    pub buffer: usize,
+    pub bab: u64,
+    pub window: u32,
+    pub checksum: bool,
+    pub line: Weather,
+    pub local: Weather,
+    pub traffic: Traffic,
+    pub faults: Vec<Fault>,
+}
+
+/// How a bsr writes and reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// Bytes in one write or read at most.
+    pub piece: usize,
+    /// After this much in a run everybody only trickles.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Some links are reset, ended, or fall silent for ever: both ways or one.
+    CutLinks,
+    /// Nothing passes between the relays for a while, both ways or one.
+    Partition,
+    /// The line's times change.
+    Weather,
+    /// A connection between bsr and its relay is reset.
+    CutLocal,
+    /// A bsr leaves, in one of many ways.
+    Leave,
+    /// A bsr neither reads nor writes for seconds.
+    Stall,
+    /// A bsr only writes for seconds.
+    Deaf,
+    /// Another bsr dials, or both.
+    Swap,
+    /// SIGKILL of a relay, and its restart.
+    Kill,
+    /// A shutdown in order, and the restart.
+    Shutdown,
+    /// An actor panics.
+    Panic,
+    /// An operator.
+    Operate,
+    /// Somebody at `inside` or `outside` who is no bsr and no relay.
+    Stranger,
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Plan {
+        let mut rng = Rng::with_seed(seed);
+        let only_links = rng.u8(..4) == 0;
+        let resume = Duration::from_secs(if RESUMES && (only_links || rng.bool()) { 10 } else { 0 });
+        let all = [
+            Fault::CutLinks,
+            Fault::Partition,
+            Fault::Weather,
+            Fault::CutLocal,
+            Fault::Leave,
+            Fault::Stall,
+            Fault::Deaf,
+            Fault::Swap,
+            Fault::Kill,
+            Fault::Shutdown,
+            Fault::Panic,
+            Fault::Operate,
+            Fault::Stranger,
+        ];
+        let mut faults: Vec<Fault> = all.into_iter().filter(|_| rng.bool()).collect();
+        if only_links {
+            faults = vec![Fault::CutLinks, Fault::CutLinks, Fault::Partition, Fault::Weather];
+            faults.extend([Fault::Stall, Fault::Deaf].into_iter().filter(|_| rng.bool()));
+        } else if faults.is_empty() {
+            faults = vec![Fault::Leave];
+        }
+        let slice = |rng: &mut Rng| if rng.u8(..3) == 0 { 1 << rng.u32(..16) } else { 0 };
+        let delay = if rng.bool() { rng.u64(1..80) } else { 0 };
+        let line = Weather {
+            delay: Duration::from_millis(delay),
+            jitter: Duration::from_millis(if rng.bool() { delay } else { 0 }),
+            detour: Duration::from_millis(if rng.u8(..4) == 0 { rng.u64(..3000) } else { 0 }),
+            slice: slice(&mut rng),
+        };
+        let local = Weather { slice: slice(&mut rng), ..Weather::default() };
+        // A byte at a time everything takes long: then there is less of it.
+        let thin = [line.slice, local.slice].into_iter().filter(|slice| *slice > 0).min();
+        let bytes = thin.map_or(MOST_BYTES, |slice| (slice as u64 * 4096).min(MOST_BYTES));
+        Plan {
+            seed,
+            resources: if rng.u8(..4) == 0 { 2 } else { 1 },
+            resume,
+            only_links,
+            storm: Duration::from_secs(rng.u64(5..30)),
+            pace: Duration::from_millis(1 << rng.u32(6..12)),
+            buffer: 1 << rng.u32(10..20),
+            bab: 1 << rng.u32(16..23),
+            window: if rng.bool() { 64 << 10 } else { 64 << rng.u32(10..19) },
+            checksum: rng.bool(),
+            line,
+            local,
+            traffic: Traffic { piece: 1 << rng.u32(8..17), bytes },
+            faults,
+        }
+    }
+
+    pub fn settings(&self, node: usize, resource: usize) -> ResourceSettings {
+        let (here, there, port) = (node + 1, 2 - node, 7000 + 10 * resource);
+        let restart =
+            RestartSettings { max: Duration::from_millis(200), max_failures: 1000, ..Default::default() };
+        let address = |text: String| text.parse().expect("an address of ours");
+        ResourceSettings {
+            name: format!("r{resource}"),
+            remote: format!("node{there}"),
+            bsr: address(format!("10.77.{here}.2:{}", port + 1)),
+            inside: address(format!("10.77.{here}.1:{port}")),
+            outside: address(format!("10.77.9.{here}:7780")),
+            peer: address(format!("10.77.9.{there}:7780")),
+            bab: BabSettings { size: self.bab, reserve: Reserve::Auto, backing: Backing::Memory },
+            link: LinkSettings {
+                resume_timeout: self.resume,
+                hold_pings: false,
+                close_pending_timeout: CLOSE_PENDING,
+                keepalive_interval: Duration::from_secs(1),
+                keepalive_timeout: KEEPALIVE,
+                connect_timeout: Duration::from_secs(5),
+                window: self.window,
+                congestion: Congestion::System,
+                checksum: self.checksum,
+            },
+            restart: Policy::new(restart).expect("a policy that is one"),
+        }
+    }
+}
+
+/// Whether the relay resumes links.
+const RESUMES: bool = false;
+pub const KEEPALIVE: Duration = Duration::from_secs(5);
+/// Longer than any bsr stalls.
+pub const CLOSE_PENDING: Duration = Duration::from_secs(20);
+/// From all bsr in one run, before they only trickle.
+const MOST_BYTES: u64 = 6 << 20;
