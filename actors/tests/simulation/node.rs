@@ -52,7 +52,7 @@ impl World {
     /// Starts the relay of this node, if it does not run.
     pub async fn start(self: &Rc<Self>, node: usize) {
         let node = &self.nodes[node];
-        if node.relay().is_some() {
+        if node.process.borrow().is_some() {
             return;
         }
         node.lives.set(node.lives.get() + 1);
@@ -79,6 +79,7 @@ impl World {
         }));
         match started.await {
             Ok(relay) => *node.relay.borrow_mut() = Some(relay),
+            Err(error) if error.is_cancelled() => {} // killed at once
             Err(error) => self.trace.fail(format!("{} does not start: {error}", node.name)),
         }
     }

@@ -8,6 +8,7 @@ use drx_protocol::restart::{Policy, Settings as RestartSettings};
 use fastrand::Rng;
 
 /// Drawn from the seed alone.
+#[derive(Debug)]
 pub struct Plan {
     pub seed: u64,
     pub resources: usize,
@@ -101,6 +102,8 @@ impl Plan {
             jitter: Duration::from_millis(if rng.bool() { delay } else { 0 }),
             detour: Duration::from_millis(if rng.u8(..4) == 0 { rng.u64(..3000) } else { 0 }),
             slice: slice(&mut rng),
+            // So much a round trip: what a goodbye has to say is said within its time.
+            buffer: 256 << rng.u32(10..13),
         };
         let local = Weather { slice: slice(&mut rng), ..Weather::default() };
         // A byte at a time everything takes long: then there is less of it.

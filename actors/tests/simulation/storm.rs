@@ -70,6 +70,10 @@ impl World {
                 bsr.leave(self, away, between).await;
             }
             Fault::Stall | Fault::Deaf => {
+                let last = bsr.stalled_until.get().max(bsr.deaf_until.get());
+                if Instant::now() < last + BETWEEN_STALLS {
+                    return;
+                }
                 let until = Instant::now() + seconds(rng, LONGEST_STALL);
                 let cell = if fault == Fault::Stall { &bsr.stalled_until } else { &bsr.deaf_until };
                 cell.set(cell.get().max(until));
@@ -210,3 +214,5 @@ fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> Option<&'a T> {
 const OUTSIDE: u16 = 7780;
 /// In seconds: more than a frozen bsr is waited for, less than a goodbye may take.
 const LONGEST_STALL: u64 = 8;
+/// Long enough for whatever waits.
+const BETWEEN_STALLS: Duration = Duration::from_secs(3);

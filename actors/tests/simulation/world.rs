@@ -61,19 +61,13 @@ impl World {
             written: Cell::new(0),
         });
         world.line(world.plan.line);
-        for resource in 0..world.plan.resources {
-            for node in 0..2 {
-                let settings = world.settings(node, resource);
-                let (bsr, inside) = (settings.bsr.ip(), settings.inside.ip());
-                world.net.set_weather(bsr, inside, world.plan.local);
-                world.net.set_weather(inside, bsr, world.plan.local);
-            }
-        }
+        world.local(world.plan.local);
         world
     }
 
     /// The whole course. It ends with everything closed, or with a problem in the trace.
     pub async fn run(self: Rc<Self>) {
+        self.trace.say(format!("---- {:?}", self.plan));
         for node in 0..2 {
             self.start(node).await;
         }
@@ -97,6 +91,21 @@ impl World {
         let [one, two] = [0, 1].map(|node| self.settings(node, 0).outside.ip());
         self.net.set_weather(one, two, weather);
         self.net.set_weather(two, one, weather);
+    }
+
+    /// The weather between each bsr and its relay.
+    fn local(&self, weather: Weather) {
+        for settings in self.nodes.iter().flat_map(|node| &node.resources) {
+            let (bsr, inside) = (settings.bsr.ip(), settings.inside.ip());
+            self.net.set_weather(bsr, inside, weather);
+            self.net.set_weather(inside, bsr, weather);
+        }
+    }
+
+    /// Nothing takes any time.
+    pub fn fair_weather(&self) {
+        self.line(Weather { buffer: self.plan.line.buffer, ..Weather::default() });
+        self.local(Weather::default());
     }
 
     /// Both bsr of the resource dial the same type.

@@ -64,8 +64,8 @@ struct Wire {
     held: [bool; 2],
     /// Each written by the side of its index.
     pipes: [Pipe; 2],
-    /// Takes so much longer than its line.
-    detour: Duration,
+    /// Takes so much longer than its line, until then.
+    detour: Option<(Duration, Instant)>,
 }
 
 /// What becomes of a read now.
@@ -150,6 +150,7 @@ impl State {
         }
         let detour = self.weather.get(&lines[0]).map_or(Duration::ZERO, |weather| weather.detour);
         let detour = part(detour, &mut self.chance);
+        let detour = (!detour.is_zero()).then(|| (detour, Instant::now() + 2 * detour));
         let Some(backlog) = self.listener_for(to).and_then(|at| self.listeners.get_mut(&at)) else {
             return Dial::Refused;
         };
@@ -205,7 +206,7 @@ impl State {
     ) -> Poll<io::Result<usize>> {
         let unheard = self.loses(end.other());
         let answered = !unheard && !self.loses(end);
-        let slice = self.slice(end);
+        let (slice, buffer) = (self.slice(end), self.buffer(end));
         let due = self.arrival(end);
         let Some(wire) = self.wires.get_mut(&end.wire) else { return Poll::Ready(Err(gone())) };
         if !unheard && wire.pipes[end.other().side].reset {
@@ -219,7 +220,7 @@ impl State {
         if bufs.iter().all(|buf| buf.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        let room = self.buffer.saturating_sub(pipe.len()).min(slice);
+        let room = buffer.saturating_sub(pipe.len()).min(slice);
         let count = pipe.put(bufs, room, due);
         if count == 0 {
             pipe.write_later(cx);
@@ -325,8 +326,10 @@ impl State {
         }
         let wire = self.wires.get(&end.wire)?;
         let (from, to, detour) = (wire.ends[end.side].ip(), wire.ends[end.other().side].ip(), wire.detour);
+        let now = Instant::now();
+        let detour = detour.filter(|(_, until)| *until > now).map_or(Duration::ZERO, |(longer, _)| longer);
         let way = self.way(from, to).unwrap_or_default() + detour;
-        (!way.is_zero()).then(|| Instant::now() + way)
+        (!way.is_zero()).then(|| now + way)
     }
 
     /// Whether what this end sends gets lost.
@@ -336,13 +339,28 @@ impl State {
         wire.pipes[end.side].silent || self.down.contains(&wire.ends[ACCEPTOR]) || self.holes.contains(&line)
     }
 
+    /// What the way of what this end sends is like.
+    fn weather(&self, end: End) -> Weather {
+        let Some(wire) = self.wires.get(&end.wire).filter(|_| !self.weather.is_empty()) else {
+            return Weather::default();
+        };
+        let line = (wire.ends[end.side].ip(), wire.ends[end.other().side].ip());
+        self.weather.get(&line).copied().unwrap_or_default()
+    }
+
     /// How many bytes of what this end sends go at a time.
     fn slice(&mut self, end: End) -> usize {
-        let Some(wire) = self.wires.get(&end.wire) else { return usize::MAX };
-        let line = (wire.ends[end.side].ip(), wire.ends[end.other().side].ip());
-        match self.weather.get(&line).map_or(0, |weather| weather.slice) {
+        match self.weather(end).slice {
             0 => usize::MAX,
             most => self.chance.usize(1..=most),
+        }
+    }
+
+    /// How many bytes of what this end sends may be under way.
+    fn buffer(&self, end: End) -> usize {
+        match self.weather(end).buffer {
+            0 => self.buffer,
+            bytes => bytes,
         }
     }
 

@@ -9,8 +9,10 @@ pub struct Weather {
     pub delay: Duration,
     /// By chance up to so much longer, each time anew; the order stays.
     pub jitter: Duration,
-    /// By chance up to so much longer, the same for all of one connection: so that a later one overtakes it.
+    /// A new connection takes up to so much longer, by chance, for twice that time: a later one overtakes it.
     pub detour: Duration,
+    /// Bytes that a connection holds in this direction; 0: as many as everywhere in the network.
+    pub buffer: usize,
     /// Reads and writes are of 1 to so many bytes, by chance; 0: of as many as there are.
     pub slice: usize,
 }
