@@ -279,6 +279,16 @@ impl Books {
         Ok(())
     }
 
+    /// Every connection that has not ended, and how far it is.
+    pub fn lines(&self) -> Vec<String> {
+        let open = self.all().filter(|(_, conn)| conn.ended.is_none());
+        open.map(|(id, conn)| {
+            let Conn { written, read, peer, closed, .. } = conn;
+            format!("bsr  {}: written {written}, read {read}, peer {peer:?}, closed {closed:?}", self.name(id))
+        })
+        .collect()
+    }
+
     pub fn name(&self, id: usize) -> String {
         let conn = &self.conns[id];
         let (node, kind) = (conn.node + 1, conn.kind);

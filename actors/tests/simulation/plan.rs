@@ -157,7 +157,7 @@ impl Plan {
 }
 
 /// Whether the relay resumes links.
-const RESUMES: bool = false;
+const RESUMES: bool = true;
 pub const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Longer than any bsr stalls.
 pub const CLOSE_PENDING: Duration = Duration::from_secs(20);

@@ -172,6 +172,7 @@ impl World {
         let since = Instant::now();
         while !so() {
             if since.elapsed() > within {
+                self.books.borrow().lines().iter().for_each(|line| self.trace.say(line));
                 self.trace.fail(format!("it never was so that {what}"));
                 return std::future::pending().await;
             }
