@@ -16,6 +16,8 @@ pub struct Books {
     /// When something was last done to a resource that may end its connections.
     excuses: BTreeMap<usize, Excuse>,
     scratch: Vec<u8>,
+    /// How long the news of a close may travel; the relay pairs connections meanwhile.
+    pub lag: Duration,
     /// Endings of which every byte had to arrive, and did.
     pub whole_endings: u64,
 }
@@ -237,7 +239,7 @@ impl Books {
         let excuse = self.excuses.get(&conn.resource);
         let excused = excuse.is_some_and(|excuse| {
             let young = conn.established <= excuse.unestablished && excuse.unestablished >= Some(conn.born);
-            excuse.any.is_some_and(|at| at + GRACE >= conn.born) || young
+            excuse.any.is_some_and(|at| at + self.lag >= conn.born) || young
         });
         if conn.established.is_some() && !excused {
             return Err(format!("{}: ended ({end:?}) though nothing happened to it", self.name(id)));
@@ -324,7 +326,3 @@ impl Conn {
         }
     }
 }
-
-/// The end of a connection may have been decided by what happened just before it was made: the relay
-/// pairs it with one that is on its way out.
-const GRACE: Duration = Duration::from_secs(1);

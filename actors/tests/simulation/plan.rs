@@ -72,7 +72,7 @@ impl Plan {
     pub fn of(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let only_links = rng.u8(..4) == 0;
-        let resume = Duration::from_secs(if RESUMES && (only_links || rng.bool()) { 10 } else { 0 });
+        let resume = Duration::from_secs(if only_links || rng.bool() { 10 } else { 0 });
         let all = [
             Fault::CutLinks,
             Fault::Partition,
@@ -127,6 +127,22 @@ impl Plan {
         }
     }
 
+    /// What a storm makes of the line.
+    pub fn squall(&self, rng: &mut Rng) -> Weather {
+        Weather {
+            delay: SQUALL.delay.mul_f64(rng.f64()),
+            jitter: SQUALL.jitter.mul_f64(rng.f64()),
+            detour: SQUALL.detour.mul_f64(rng.f64()),
+            ..self.line
+        }
+    }
+
+    /// Nothing takes longer from one relay to the other, unless the line is broken.
+    pub fn longest_way(&self) -> Duration {
+        let of = |weather: Weather| weather.delay + weather.jitter + weather.detour;
+        if self.faults.contains(&Fault::Weather) { of(self.line).max(of(SQUALL)) } else { of(self.line) }
+    }
+
     pub fn settings(&self, node: usize, resource: usize) -> ResourceSettings {
         let (here, there, port) = (node + 1, 2 - node, 7000 + 10 * resource);
         let restart =
@@ -156,8 +172,14 @@ impl Plan {
     }
 }
 
-/// Whether the relay resumes links.
-const RESUMES: bool = true;
+/// The worst of a [`Fault::Weather`].
+const SQUALL: Weather = Weather {
+    delay: Duration::from_millis(150),
+    jitter: Duration::from_millis(100),
+    detour: Duration::from_secs(1),
+    buffer: 0,
+    slice: 0,
+};
 pub const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Longer than any bsr stalls.
 pub const CLOSE_PENDING: Duration = Duration::from_secs(20);

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use drx_actors::api::{Operate, Panic, Shutdown, Verb, Victim};
-use drx_actors::net::{Net, SocketOptions, Weather, Wire};
+use drx_actors::net::{Net, SocketOptions, Wire};
 use drx_protocol::session::Slot;
 use fastrand::Rng;
 use tokio::io::AsyncWriteExt;
@@ -46,12 +46,7 @@ impl World {
             Fault::CutLinks => self.cut_links(rng),
             Fault::Partition => self.partition(rng).await,
             Fault::Weather => {
-                let weather = Weather {
-                    delay: Duration::from_millis(rng.u64(..150)),
-                    jitter: Duration::from_millis(rng.u64(..100)),
-                    detour: Duration::from_millis(rng.u64(..1000)),
-                    ..self.plan.line
-                };
+                let weather = self.plan.squall(rng);
                 self.line(weather);
                 self.trace.say(format!("fault weather: {weather:?}"));
             }

@@ -60,6 +60,7 @@ impl World {
             trickle: Cell::new(false),
             written: Cell::new(0),
         });
+        world.books.borrow_mut().lag = world.plan.longest_way() + Duration::from_secs(1);
         world.line(world.plan.line);
         world.local(world.plan.local);
         world
@@ -173,6 +174,11 @@ impl World {
         while !so() {
             if since.elapsed() > within {
                 self.books.borrow().lines().iter().for_each(|line| self.trace.say(line));
+                for node in 0..2 {
+                    for channel in self.reports(node).await.iter().flat_map(|report| &report.channels) {
+                        self.trace.say(format!("node{}: {channel:?}", node + 1));
+                    }
+                }
                 self.trace.fail(format!("it never was so that {what}"));
                 return std::future::pending().await;
             }
