@@ -95,7 +95,7 @@ impl World {
     }
 
     /// The weather between each bsr and its relay.
-    fn local(&self, weather: Weather) {
+    pub fn local(&self, weather: Weather) {
         for settings in self.nodes.iter().flat_map(|node| &node.resources) {
             let (bsr, inside) = (settings.bsr.ip(), settings.inside.ip());
             self.net.set_weather(bsr, inside, weather);
@@ -168,17 +168,22 @@ impl World {
         }
     }
 
+    /// For who reads the trace of a run that failed.
+    pub async fn take_stock(&self) {
+        self.books.borrow().lines().iter().for_each(|line| self.trace.say(line));
+        for node in 0..2 {
+            for channel in self.reports(node).await.iter().flat_map(|report| &report.channels) {
+                self.trace.say(format!("node{}: {channel:?}", node + 1));
+            }
+        }
+    }
+
     /// Waits until it is so; a problem if that takes longer than `within`.
     pub async fn until(&self, what: &str, within: Duration, mut so: impl FnMut() -> bool) -> Duration {
         let since = Instant::now();
         while !so() {
             if since.elapsed() > within {
-                self.books.borrow().lines().iter().for_each(|line| self.trace.say(line));
-                for node in 0..2 {
-                    for channel in self.reports(node).await.iter().flat_map(|report| &report.channels) {
-                        self.trace.say(format!("node{}: {channel:?}", node + 1));
-                    }
-                }
+                self.take_stock().await;
                 self.trace.fail(format!("it never was so that {what}"));
                 return std::future::pending().await;
             }
