@@ -117,7 +117,7 @@ impl Plan {
             storm: Duration::from_secs(rng.u64(5..30)),
             pace: Duration::from_millis(1 << rng.u32(6..12)),
             buffer: 1 << rng.u32(10..20),
-            bab: 1 << rng.u32(16..23),
+            bab: 1 << rng.u32(20..23),
             window: if rng.bool() { 64 << 10 } else { 64 << rng.u32(10..19) },
             checksum: rng.bool(),
             line,
