@@ -71,7 +71,8 @@ pub enum Fault {
 impl Plan {
     pub fn of(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed);
-        let only_links = rng.u8(..4) == 0;
+        let kind = rng.u8(..8);
+        let only_links = kind < 2;
         let resume = Duration::from_secs(if only_links || rng.bool() { 10 } else { 0 });
         let all = [
             Fault::CutLinks,
@@ -92,6 +93,11 @@ impl Plan {
         if only_links {
             faults = vec![Fault::CutLinks, Fault::CutLinks, Fault::Partition, Fault::Weather];
             faults.extend([Fault::Stall, Fault::Deaf].into_iter().filter(|_| rng.bool()));
+        } else if kind == 2 {
+            faults = vec![Fault::Leave, Fault::Leave, Fault::Stall, Fault::Deaf, Fault::Swap];
+        } else if kind == 3 && !resume.is_zero() {
+            // A goodbye goes on over a link that is resumed.
+            faults = vec![Fault::Leave, Fault::CutLinks, Fault::CutLinks, Fault::Deaf];
         } else if faults.is_empty() {
             faults = vec![Fault::Leave];
         }
