@@ -241,7 +241,7 @@ impl Bsr {
         let born = Instant::now();
         let (mut reader, mut writer) = split(stream);
         let (mut piece, mut came) = (vec![0; ways.piece], vec![0; ways.piece]);
-        let mut next_write = Instant::now();
+        let (mut next_write, mut next_read) = (born, born);
         let (mut finished, mut drain_until) = (false, None);
         loop {
             let order = {
@@ -277,11 +277,14 @@ impl Bsr {
                 () = self.changed.notified() => {}
                 () = sleep_until(drain_until.unwrap_or(born)), if drain_until.is_some() => return End::Finished,
                 read = async {
-                    sleep_until(stalled.max(deaf)).await;
+                    sleep_until(stalled.max(deaf).max(next_read)).await;
                     reader.read(&mut came[..most]).await
                 } => match read {
                     Ok(0) => return End::Finished,
                     Ok(count) => {
+                        if ways.saturates && !world.silent.get() {
+                            next_read = Instant::now() + Duration::from_millis(1);
+                        }
                         let took = world.books.borrow_mut().took(id, &came[..count]);
                         if let Err(problem) = took {
                             world.trace.fail(problem);

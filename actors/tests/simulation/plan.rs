@@ -36,6 +36,9 @@ pub struct Traffic {
     pub piece: usize,
     /// After this much in a run everybody only trickles.
     pub bytes: u64,
+    /// They never pause in writing, and read a little every millisecond: so everything on the way is full, and
+    /// the frames are small.
+    pub saturates: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +131,34 @@ impl Plan {
             checksum: rng.bool(),
             line,
             local,
-            traffic: Traffic { piece: 1 << rng.u32(8..17), bytes },
+            traffic: Traffic { piece: 1 << rng.u32(8..17), bytes, saturates: false },
             faults,
+        }
+    }
+
+    /// No faults, but more to carry than anything on the way can hold: the least windows and BABs, small buffers.
+    pub fn saturated(seed: u64) -> Plan {
+        let mut rng = Rng::with_seed(seed);
+        // A line that takes no time would never let the clock move.
+        let delay = Duration::from_millis(rng.u64(1..10));
+        let jitter = Duration::from_millis(rng.u64(..5));
+        let slice = |rng: &mut Rng| if rng.bool() { 0 } else { 64 << rng.u32(..8) };
+        let line = Weather { delay, jitter, slice: slice(&mut rng), buffer: 4096 << rng.u32(..8), ..Weather::default() };
+        Plan {
+            seed,
+            resources: 1,
+            resume: Duration::ZERO,
+            only_links: false,
+            storm: Duration::ZERO,
+            pace: Duration::from_millis(100),
+            buffer: 1024 << rng.u32(..7),
+            bab: LEAST << rng.u32(..4),
+            window: LEAST as u32,
+            checksum: false,
+            line,
+            local: Weather { slice: slice(&mut rng), ..Weather::default() },
+            traffic: Traffic { piece: 64 << rng.u32(..7), bytes: u64::MAX, saturates: true },
+            faults: Vec::new(),
         }
     }
 
@@ -159,8 +188,8 @@ impl Plan {
             remote: format!("node{there}"),
             bsr: address(format!("10.77.{here}.2:{}", port + 1)),
             inside: address(format!("10.77.{here}.1:{port}")),
-            outside: address(format!("10.77.9.{here}:7780")),
-            peer: address(format!("10.77.9.{there}:7780")),
+            outside: address(format!("10.77.9.{here}:{OUTSIDE}")),
+            peer: address(format!("10.77.9.{there}:{OUTSIDE}")),
             bab: BabSettings { size: self.bab, reserve: Reserve::Auto, backing: Backing::Memory },
             link: LinkSettings {
                 resume_timeout: self.resume,
@@ -186,8 +215,12 @@ const SQUALL: Weather = Weather {
     buffer: 0,
     slice: 0,
 };
+/// The port of `outside`.
+pub const OUTSIDE: u16 = 7780;
 pub const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Longer than any bsr stalls.
 pub const CLOSE_PENDING: Duration = Duration::from_secs(20);
 /// From all bsr in one run, before they only trickle.
 const MOST_BYTES: u64 = 6 << 20;
+/// The least window and BAB that a configuration may ask for.
+const LEAST: u64 = 64 << 10;

@@ -22,9 +22,27 @@ pub struct Run {
     /// That the relays moved.
     pub bytes: u64,
     pub whole_endings: u64,
+    /// All of them, and those with bytes, where they are counted.
+    pub frames: (u64, u64),
 }
 
 pub fn run(seed: u64, lines: usize) -> Run {
+    simulated(seed, Plan::of(seed), lines, |world| Box::pin(world.run()))
+}
+
+/// Both directions full, readers that stall: until so many frames have passed.
+pub fn saturate(seed: u64, frames: u64) -> Run {
+    simulated(seed, Plan::saturated(seed), super::LINES, move |world| Box::pin(world.saturate(frames)))
+}
+
+type Course = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+fn simulated(
+    seed: u64,
+    plan: Plan,
+    lines: usize,
+    course: impl FnOnce(std::rc::Rc<World>) -> Course + Send + 'static,
+) -> Run {
     quiet_strikes();
     let (done, result) = channel();
     // A thread of its own: the relay keeps memory by thread, and chance is drawn by thread.
@@ -39,14 +57,16 @@ pub fn run(seed: u64, lines: usize) -> Run {
         });
         let run = system.block_on(async move {
             let trace = Trace::new(lines);
-            let world = World::new(Plan::of(seed), trace.clone());
+            let world = World::new(plan, trace.clone());
             tokio::select! { biased;
                 () = trace.failed() => {}
-                () = std::rc::Rc::clone(&world).run() => {}
+                () = course(std::rc::Rc::clone(&world)) => {}
             }
             let (problem, hash, lines, bytes) = trace.end();
             let whole_endings = world.books.borrow().whole_endings;
-            Run { problem, hash, lines, bytes, whole_endings }
+            let frames = &world.frames;
+            let frames = (frames.0.load(Ordering::Relaxed), frames.1.load(Ordering::Relaxed));
+            Run { problem, hash, lines, bytes, whole_endings, frames }
         });
         let _ = done.send(run); // who waited may have given up
     });
@@ -63,14 +83,14 @@ pub fn run(seed: u64, lines: usize) -> Run {
 
 impl Run {
     fn lost(problem: &str) -> Run {
-        Run { problem: Some(problem.into()), hash: 0, lines: Vec::new(), bytes: 0, whole_endings: 0 }
+        Run { problem: Some(problem.into()), hash: 0, lines: Vec::new(), bytes: 0, whole_endings: 0, frames: (0, 0) }
     }
 }
 
-/// Runs all of them, and panics with the first that fail.
-pub fn run_all(seeds: Range<u64>) {
-    let (next, bytes, endings) = (AtomicU64::new(seeds.start), AtomicU64::new(0), AtomicU64::new(0));
-    let failed = Mutex::new(Vec::new());
+/// Runs all of them on all processors, and panics if any fails.
+pub fn run_all(seeds: Range<u64>, one: impl Fn(u64) -> Run + Sync) {
+    let next = AtomicU64::new(seeds.start);
+    let (failed, total) = (Mutex::new(Vec::new()), Mutex::new([0; 4]));
     let threads = thread::available_parallelism().map_or(1, |count| count.get());
     thread::scope(|scope| {
         for _ in 0..threads {
@@ -80,9 +100,9 @@ pub fn run_all(seeds: Range<u64>) {
                     if seed >= seeds.end || failed.lock().unwrap().len() >= MOST_FAILURES {
                         return;
                     }
-                    let run = run(seed, LINES);
-                    bytes.fetch_add(run.bytes, Ordering::Relaxed);
-                    endings.fetch_add(run.whole_endings, Ordering::Relaxed);
+                    let run = one(seed);
+                    let counts = [run.bytes >> 10, run.whole_endings, run.frames.0, run.frames.1];
+                    total.lock().unwrap().iter_mut().zip(counts).for_each(|(total, count)| *total += count);
                     if let Some(problem) = run.problem {
                         failed.lock().unwrap().push((seed, problem, run.lines));
                     }
@@ -91,8 +111,9 @@ pub fn run_all(seeds: Range<u64>) {
         }
     });
     let failed = failed.into_inner().unwrap();
-    let (bytes, endings) = (bytes.into_inner() >> 20, endings.into_inner());
-    println!("{} runs, {bytes} MiB through the relays, {endings} orderly endings", seeds.end - seeds.start);
+    let [kib, endings, frames, data] = total.into_inner().unwrap();
+    let (runs, mib) = (seeds.end - seeds.start, kib >> 10);
+    println!("{runs} runs, {mib} MiB through the relays, {endings} orderly endings, {frames} frames counted, {data} of them DATA");
     for (seed, problem, _) in &failed {
         println!("DRX_SEED={seed}: {problem}");
     }
@@ -118,5 +139,3 @@ fn quiet_strikes() {
 /// Of the real clock: a run takes a fraction of a second.
 const LONGEST: Duration = Duration::from_secs(120);
 const MOST_FAILURES: usize = 8;
-/// Of a run that fails, the last of its trace.
-const LINES: usize = 150;

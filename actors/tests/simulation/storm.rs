@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::books::Harm;
-use super::plan::{Fault, KEEPALIVE};
+use super::plan::{Fault, KEEPALIVE, OUTSIDE};
 use super::trace::STRANGER;
 use super::world::World;
 
@@ -205,8 +205,6 @@ fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> Option<&'a T> {
     (!from.is_empty()).then(|| &from[rng.usize(..from.len())])
 }
 
-/// The port of `outside`.
-const OUTSIDE: u16 = 7780;
 /// In seconds: more than a frozen bsr is waited for, less than a goodbye may take.
 const LONGEST_STALL: u64 = 8;
 /// Long enough for whatever waits.

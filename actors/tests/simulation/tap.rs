@@ -10,8 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use drx_actors::net::{Detached, Listener, LocalBoxFuture, MemoryNet, Net, SocketOptions, Stream};
+use drx_protocol::frame::{Decoder, Frame};
+use drx_protocol::handshake::{Needed, needed};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::plan::OUTSIDE;
 use super::trace::Trace;
 
 /// Wraps the network for the relays of one run.
@@ -21,14 +24,23 @@ pub struct Tap {
     trace: Trace,
     streams: Arc<AtomicU64>,
     written: Written,
+    frames: Option<Frames>,
 }
+
+/// Frames that the relays have read, and those of them that carry bytes.
+pub type Frames = Arc<(AtomicU64, AtomicU64)>;
 
 /// Bytes that the relays have written to each connection, by its two ends (the relay's own first).
 type Written = Arc<Mutex<HashMap<(SocketAddr, SocketAddr), Arc<AtomicU64>>>>;
 
 impl Tap {
     pub fn new(net: Arc<MemoryNet>, trace: Trace) -> Tap {
-        Tap { net, trace, streams: Arc::default(), written: Arc::default() }
+        Tap { net, trace, streams: Arc::default(), written: Arc::default(), frames: None }
+    }
+
+    /// The same for a relay whose frames are counted, and that uses no checksums.
+    pub fn counting(&self, frames: Frames) -> Tap {
+        Tap { frames: Some(frames), ..self.clone() }
     }
 
     /// What a relay has written to the connection between these ends.
@@ -44,7 +56,11 @@ impl Tap {
             let mut all = self.written.lock().expect("nobody panics in here");
             all.insert((here, there), Arc::clone(&written));
         }
-        Box::new(Tapped { stream, number, trace: self.trace.clone(), written })
+        let link = |end: io::Result<SocketAddr>| end.is_ok_and(|end| end.port() == OUTSIDE);
+        let is_link = link(stream.local_addr()) || link(stream.peer_addr());
+        let frames = self.frames.clone().filter(|_| is_link);
+        let count = frames.map(|frames| Count { greeting: Some(Vec::new()), decoder: Decoder::new(false), frames });
+        Box::new(Tapped { stream, number, trace: self.trace.clone(), written, count })
     }
 }
 
@@ -97,6 +113,32 @@ struct Tapped {
     number: u64,
     trace: Trace,
     written: Arc<AtomicU64>,
+    count: Option<Count>,
+}
+
+/// Reads along.
+struct Count {
+    /// The handshake, until it is whole: the relay reads not one byte more of it.
+    greeting: Option<Vec<u8>>,
+    decoder: Decoder,
+    frames: Frames,
+}
+
+impl Count {
+    fn read(&mut self, bytes: &[u8]) {
+        if let Some(greeting) = &mut self.greeting {
+            greeting.extend_from_slice(bytes);
+            if matches!(needed(greeting), Ok(Needed::Nothing)) {
+                self.greeting = None;
+            }
+            return;
+        }
+        self.decoder.push(bytes.to_vec().into());
+        while let Ok(Some(frame)) = self.decoder.next() {
+            self.frames.0.fetch_add(1, Ordering::Relaxed);
+            self.frames.1.fetch_add(u64::from(matches!(frame, Frame::Data { .. })), Ordering::Relaxed);
+        }
+    }
 }
 
 impl Stream for Tapped {
@@ -133,6 +175,10 @@ impl AsyncRead for Tapped {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         self.trace.bytes(self.number, b'r', &buf.filled()[before..]);
+        let tapped = &mut *self;
+        if let Some(count) = &mut tapped.count {
+            count.read(&buf.filled()[before..]);
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -103,16 +103,7 @@ impl World {
         let took = self.until("a whole session carries bytes both ways", within, stands).await;
         self.trace.say(format!("---- whole after {took:.3?}"));
         let session = self.session();
-        self.silent.set(true);
-        self.fair_weather();
-        let through = || {
-            let books = self.books.borrow();
-            session.iter().all(|id| {
-                let conn = books.conn(*id);
-                conn.peer.is_some_and(|peer| books.conn(peer).written == conn.read)
-            })
-        };
-        self.until("all bytes are through", Duration::from_secs(10), through).await;
+        self.finish(&session).await;
         // What a broken link left behind has been noticed by then.
         sleep((Duration::from_secs(15)).saturating_sub(calm.elapsed()).max(Duration::from_secs(5))).await;
         if self.session() != session {
@@ -140,7 +131,21 @@ impl World {
         self.end().await;
     }
 
-    async fn end(&self) {
+    /// Nobody writes any more, and everything that was written arrives.
+    pub async fn finish(&self, session: &[usize]) {
+        self.silent.set(true);
+        self.fair_weather();
+        let through = || {
+            let books = self.books.borrow();
+            session.iter().all(|id| {
+                let conn = books.conn(*id);
+                conn.peer.is_some_and(|peer| books.conn(peer).written == conn.read)
+            })
+        };
+        self.until("all bytes are through", Duration::from_secs(10), through).await;
+    }
+
+    pub async fn end(&self) {
         use super::books::Harm;
         self.excuse(None, Harm::Any, Instant::now() + Duration::from_secs(60));
         for node in 0..2 {
@@ -160,19 +165,19 @@ impl World {
         }
     }
 
-    fn read(&self, id: usize) -> u64 {
+    pub fn read(&self, id: usize) -> u64 {
         self.books.borrow().conn(id).read
     }
 
     /// The connections that stand, of every bsr.
-    fn session(&self) -> Vec<usize> {
+    pub fn session(&self) -> Vec<usize> {
         let books = self.books.borrow();
         let places = (0..self.plan.resources).flat_map(|resource| [(0, resource), (1, resource)]);
         places.flat_map(|(node, resource)| books.standing(node, resource)).collect()
     }
 
     /// Each bsr has one data and one meta, each joined to one that stands.
-    fn whole(&self) -> bool {
+    pub fn whole(&self) -> bool {
         let standing = self.session();
         let books = self.books.borrow();
         let one = |node: usize, resource: usize, kind: ChannelType| {

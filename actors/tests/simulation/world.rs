@@ -14,7 +14,7 @@ use super::books::{Books, Conn, Harm};
 use super::bsr::Bsr;
 use super::node::Node;
 use super::plan::Plan;
-use super::tap::Tap;
+use super::tap::{Frames, Tap};
 use super::trace::Trace;
 
 pub struct World {
@@ -32,14 +32,17 @@ pub struct World {
     /// Everybody only trickles.
     pub trickle: Cell<bool>,
     written: Cell<u64>,
+    pub frames: Frames,
 }
 
 impl World {
     pub fn new(plan: Plan, trace: Trace) -> Rc<World> {
         let net = Arc::new(MemoryNet::with_buffer(plan.buffer));
+        let frames = Frames::default();
         let mut rng = Rng::with_seed(plan.seed ^ 0x5EED);
         net.set_chance(rng.u64(..));
         let tap = Tap::new(Arc::clone(&net), trace.clone());
+        let tap = if plan.traffic.saturates { tap.counting(Arc::clone(&frames)) } else { tap };
         let bsrs = (0..plan.resources)
             .map(|resource| [0, 1].map(|node| Rc::new(Bsr::new(node, resource, rng.u64(..)))))
             .collect();
@@ -59,6 +62,7 @@ impl World {
             silent: Cell::new(false),
             trickle: Cell::new(false),
             written: Cell::new(0),
+            frames,
         });
         world.books.borrow_mut().lag = world.plan.longest_way() + Duration::from_secs(1);
         world.line(world.plan.line);
@@ -68,19 +72,24 @@ impl World {
 
     /// The whole course. It ends with everything closed, or with a problem in the trace.
     pub async fn run(self: Rc<Self>) {
+        self.begin().await;
+        self.trace.say("---- storm");
+        Rc::clone(&self).storm().await;
+        self.trace.say("---- calm");
+        self.settle().await;
+    }
+
+    /// Everybody is there, and bsr connects.
+    pub async fn begin(self: &Rc<Self>) {
         self.trace.say(format!("---- {:?}", self.plan));
         for node in 0..2 {
             self.start(node).await;
         }
         for bsr in self.bsrs.iter().flatten() {
-            bsr.start(&self);
+            bsr.start(self);
         }
         self.swap_all(true);
-        actix_rt::spawn(Rc::clone(&self).watch());
-        self.trace.say("---- storm");
-        Rc::clone(&self).storm().await;
-        self.trace.say("---- calm");
-        self.settle().await;
+        actix_rt::spawn(Rc::clone(self).watch());
     }
 
     pub fn settings(&self, node: usize, resource: usize) -> &ResourceSettings {
@@ -154,6 +163,7 @@ impl World {
         self.written.set(self.written.get() + count as u64);
         let tired = self.trickle.get() || self.written.get() > self.plan.traffic.bytes;
         match rng.u8(..16) {
+            _ if self.plan.traffic.saturates => Duration::ZERO,
             _ if tired => Duration::from_millis(rng.u64(200..1000)),
             0 => Duration::from_millis(rng.u64(1..500)),
             1..4 => Duration::from_millis(rng.u64(1..20)),
