@@ -10,7 +10,7 @@
 
 pub(crate) mod backing;
 mod kept;
-mod mapping;
+pub(crate) mod mapping;
 pub(crate) mod pool;
 mod store;
 

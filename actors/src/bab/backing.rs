@@ -13,15 +13,18 @@ use super::mapping::Stretch;
 use crate::api::Backing;
 
 /// Reserves `bytes`: afterwards neither a full disk nor a limit can take them away. Waits for the disk,
-/// so it has no place on an arbiter. `None`: ordinary memory, of which nothing is reserved.
+/// so it has no place on an arbiter.
 ///
 /// # Errors
 /// They cannot be had now; they may be had later.
-pub(crate) fn reserve(backing: &Backing, bytes: u64) -> Result<Option<Stretch>, Unreserved> {
+pub(crate) fn reserve(backing: &Backing, bytes: u64) -> Result<Stretch, Unreserved> {
     match backing {
-        Backing::Memory => Ok(None),
-        Backing::Locked => locked(bytes).map(Some),
-        Backing::File(directory) => in_file(directory, bytes).map(Some),
+        // Of ordinary memory nothing is reserved, and nobody asks.
+        Backing::Memory => {
+            Stretch::anonymous(length(bytes)?).map_err(|error| Unreserved::Mapping { bytes, error })
+        }
+        Backing::Locked => locked(bytes),
+        Backing::File(directory) => in_file(directory, bytes),
     }
 }
 
@@ -46,6 +49,8 @@ pub(crate) enum Unreserved {
     Limit { bytes: u64, limit: u64 },
     #[error("{} cannot be mapped: {error}", size(*.bytes))]
     Mapping { bytes: u64, error: Errno },
+    #[error("reserving it broke off: {0}")]
+    Broken(String),
 }
 
 impl Unreserved {
@@ -119,7 +124,7 @@ mod tests {
     fn a_reservation_leaves_nothing_in_its_directory() {
         let directory = tempfile::tempdir().unwrap();
         let backing = Backing::File(directory.path().to_owned());
-        let stretch = reserve(&backing, 1 << 20).unwrap().unwrap();
+        let stretch = reserve(&backing, 1 << 20).unwrap();
         assert_eq!(stretch.len(), 1 << 20);
         assert_eq!(directory.path().read_dir().unwrap().count(), 0);
     }

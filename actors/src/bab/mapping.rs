@@ -68,7 +68,7 @@ impl Stretch {
         Stretch { mapping: Arc::new(Mapping { region, start, kind }), start: 0, length }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
