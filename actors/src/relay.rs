@@ -369,7 +369,7 @@ impl Handler<Resize> for Relay {
         } else if grows && needed > total {
             Some(Refusal::OverTotal { needed, total })
         } else if chosen.iter().any(|&index| self.resources[index].resizing) {
-            Some(Refusal::NotResized("another change of this size is under way".to_owned()))
+            Some(Refusal::NotResized("its size is being changed already".to_owned()))
         } else {
             None
         };

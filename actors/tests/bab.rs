@@ -52,6 +52,15 @@ async fn is_full(site: &Site, size: u64) -> bool {
     bab(site).await.used == size
 }
 
+/// A session, and its end: until both sites wait for the next one.
+async fn establish_and_leave(one: &Site, two: &Site) {
+    drop(establish(one, two).await);
+    for site in [one, two] {
+        site.until(Role::Acceptor, Lane::Zero, State::Waiting).await;
+        site.until(Role::Connector, Lane::Zero, State::Connecting).await;
+    }
+}
+
 /// Whether all channels wait for their memory, with this among the reasons.
 async fn waits_for_memory(site: &Site, why: &str) -> bool {
     let report = site.report().await;
@@ -142,12 +151,11 @@ fn channels_wait_for_memory_and_go_on_by_themselves() {
         );
 
         fs::create_dir(&directory).unwrap();
-        let session = establish(&one, &two).await;
+        establish_and_leave(&one, &two).await;
         assert!(one.report().await.trouble.is_empty());
         assert!(mapped(&directory) >= MIB);
 
         // Down, it needs no memory; and up, it has to be there again.
-        drop(session);
         operate(&one, Verb::Down).await;
         one.eventually("the memory is given back", async |_| mapped(&directory) == 0).await;
         fs::remove_dir(&directory).unwrap();
@@ -157,6 +165,7 @@ fn channels_wait_for_memory_and_go_on_by_themselves() {
         assert!(one.report().await.trouble.is_empty(), "who is down misses nothing");
         fs::create_dir(&directory).unwrap();
         operate(&one, Verb::Up).await;
+        one.until(Role::Acceptor, Lane::Zero, State::Waiting).await;
         establish(&one, &two).await;
     });
 }
@@ -216,20 +225,20 @@ fn the_size_that_was_set_outlives_the_supervisor_and_is_reserved_when_the_resour
         one.eventually("it waits", async |one| waits_for_memory(one, "No such file").await).await;
         assert_eq!(resize(&one, 5 * MIB).await.unwrap().size, 5 * MIB, "while it waits for its memory");
         fs::create_dir(&directory).unwrap();
-        drop(establish(&one, &two).await);
+        establish_and_leave(&one, &two).await;
         assert!(mapped(&directory) >= 5 * MIB);
 
         operate(&one, Verb::Down).await;
         assert_eq!(resize(&one, 7 * MIB).await.unwrap().size, 7 * MIB, "while it is down");
         operate(&one, Verb::Up).await;
-        drop(establish(&one, &two).await);
+        establish_and_leave(&one, &two).await;
         assert!(mapped(&directory) >= 7 * MIB);
 
         let strike = Panic { resource: "r0".into(), victim: Victim::Resource };
         one.relay.send(strike).await.unwrap().unwrap();
-        drop(establish(&one, &two).await);
-        let size = one.channel(Role::Acceptor, Lane::Zero).await.bab.size;
-        assert_eq!(size, 7 * MIB);
+        let acceptor = one.until(Role::Acceptor, Lane::Zero, State::Waiting).await;
+        assert_eq!(acceptor.bab.size, 7 * MIB);
+        assert!(mapped(&directory) >= 7 * MIB);
     });
 }
 

@@ -249,7 +249,10 @@ const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::os::unix::fs::MetadataExt;
     use std::sync::mpsc::channel;
+
+    use rustix::fs::{FallocateFlags, fallocate};
 
     #[test]
     fn a_stretch_comes_home_when_nobody_looks_at_it() {
@@ -287,9 +290,31 @@ mod tests {
         }
     }
 
+    /// A disk's room, and the right to lock: both are there for others again, before the mapping goes.
+    #[test]
+    fn what_is_discarded_is_given_back_to_the_system() {
+        let blocks = file(4 * PAGE);
+        let mut rest = Stretch::of_file(blocks.try_clone().unwrap(), 4 * PAGE).unwrap();
+        let before = blocks.metadata().unwrap().blocks();
+        assert!(before * 512 >= 4 * PAGE as u64);
+        rest.split_to(PAGE).discard();
+        assert!(blocks.metadata().unwrap().blocks() < before);
+
+        let locked = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+            line.trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+        };
+        let mut rest = Stretch::anonymous(4 * PAGE).unwrap();
+        rest.lock().unwrap();
+        assert_eq!(locked(), 4 * PAGE as u64, "nobody else locks anything here");
+        rest.split_to(PAGE).discard();
+        assert_eq!(locked(), 3 * PAGE as u64);
+    }
+
     fn file(length: usize) -> File {
         let file = tempfile::tempfile().unwrap();
-        file.set_len(length as u64).unwrap();
+        fallocate(&file, FallocateFlags::empty(), 0, length as u64).unwrap();
         file
     }
 

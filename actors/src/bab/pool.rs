@@ -207,6 +207,7 @@ mod tests {
             let pool = pool(size);
             let mut rooms = [0, 1].map(|_| Room::new(Rc::clone(&pool)));
             let mut held = [0, 1].map(|_| VecDeque::<(Bytes, u8)>::new());
+            let unchanged = |(bytes, stamp): &(Bytes, u8)| bytes.iter().all(|byte| byte == stamp);
             let mut stamp = 0u8;
             for step in steps {
                 match step {
@@ -226,7 +227,10 @@ mod tests {
                             held[lane].push_back((bytes, stamp));
                         }
                     }
-                    Step::LetGo { lane, pieces } => drop(held[lane].drain(..pieces.min(held[lane].len()))),
+                    Step::LetGo { lane, pieces } => {
+                        let pieces = pieces.min(held[lane].len());
+                        prop_assert!(held[lane].drain(..pieces).all(|held| unchanged(&held)));
+                    }
                     Step::Resize { size: new } => {
                         size = new;
                         pool.resize(size);
@@ -239,10 +243,8 @@ mod tests {
                         held[lane].clear();
                     }
                 }
-                for (bytes, stamp) in held.iter().flatten() {
-                    prop_assert!(bytes.iter().all(|byte| byte == stamp));
-                }
             }
+            prop_assert!(held.iter().flatten().all(unchanged));
             drop((rooms, held));
             pool.resize(size);
             let mut chunks = pool.chunks.borrow_mut();
