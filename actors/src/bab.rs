@@ -8,6 +8,10 @@
 //! while the link drains them: reading far ahead makes data cold. When the link is slow the second
 //! limit is lifted, because taking a burst off bsr's hands is what the relay is for.
 
+pub(crate) mod backing;
+mod kept;
+pub(crate) mod mapping;
+pub(crate) mod pool;
 mod store;
 
 use std::rc::Rc;
@@ -89,6 +93,8 @@ pub(crate) enum BabOrder {
     Hold,
     /// Nothing more is said to, or taken from, the other DRX; what was received is still written.
     Part,
+    /// The budget may have become larger.
+    Resized,
     /// The round is over: everything is let go.
     End,
 }
@@ -385,15 +391,16 @@ impl Handler<Begin> for Bab {
 
     fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
         self.end(ctx);
+        let budget = Rc::clone(match begin.channel_type {
+            ChannelType::Data => &self.budgets.0,
+            ChannelType::Meta => &self.budgets.1,
+        });
         self.round = Some(Round {
             attempt: begin.attempt,
             local: begin.local,
             link: Some(begin.link),
-            budget: Rc::clone(match begin.channel_type {
-                ChannelType::Data => &self.budgets.0,
-                ChannelType::Meta => &self.budgets.1,
-            }),
-            store: Store::default(),
+            store: Store::new(budget.room()),
+            budget,
             out: Outbound::new(begin.windows.1),
             inbound: Inbound::new(begin.windows.0),
             granted: 0,
@@ -448,6 +455,7 @@ impl Handler<BabOrder> for Bab {
                 self.channel.do_send(BabEvent { attempt: round.attempt, what });
             }
             BabOrder::Part => round.part(),
+            BabOrder::Resized => {}
             BabOrder::End => return self.end(ctx),
         }
         self.go_on(ctx);

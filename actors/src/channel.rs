@@ -389,6 +389,13 @@ impl ChannelActor {
         }
     }
 
+    /// Goes on if the memory is there; else the supervisor says when it is.
+    fn allocated(&mut self, ctx: &mut Context<Self>) {
+        if self.machine.state() == State::Allocating && self.terms.data.stands() {
+            self.feed(Event::Allocated, "the BAB is there", ctx);
+        }
+    }
+
     fn part_number(&mut self) -> u64 {
         self.parts += 1;
         self.parts
@@ -436,8 +443,7 @@ impl Actor for ChannelActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         match self.machine.state() {
-            // The BAB's memory is committed as it is used, so there is nothing to wait for.
-            State::Allocating => self.feed(Event::Allocated, "the BAB is there", ctx),
+            State::Allocating => self.allocated(ctx),
             _ => {
                 self.tell(ChannelNews::Moved { to: self.machine.state(), channel_type: None });
                 self.act(Action::OpenLink, ctx);
@@ -462,6 +468,8 @@ impl Handler<ChannelOrder> for ChannelActor {
                 }
             }
             ChannelOrder::Hurry(whom) => self.hurry(whom, ctx),
+            ChannelOrder::Allocated => self.allocated(ctx),
+            ChannelOrder::Resized => self.order_bab(BabOrder::Resized),
             ChannelOrder::Stop => self.feed(Event::Stop, "", ctx),
         }
     }

@@ -71,6 +71,22 @@ pub struct Bab {
     /// Bytes for the data channel, 64 KiB to 1 TiB. The meta channel has [`META_BAB`] besides.
     #[serde(serialize_with = "serialize_size")]
     pub size: u64,
+    /// Where the data channel's bytes live.
+    pub backing: Backing,
+    /// Where the files of [`Backing::File`] are made.
+    pub directory: PathBuf,
+}
+
+/// `bab.backing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backing {
+    /// In ordinary memory.
+    Memory,
+    /// In memory that is never swapped out.
+    Locked,
+    /// In a mapped file, for sizes beyond the memory.
+    File,
 }
 
 /// `[link]`: the connection between the two DRX.

@@ -123,8 +123,6 @@ fn what_comes_later_is_accepted_at_its_default() {
 bandwidth = 0
 [bab]
 reserve = "auto"
-backing = "memory"
-directory = "/var/lib/drx"
 [link]
 hold_pings = false
 compression = "none"

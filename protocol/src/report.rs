@@ -17,6 +17,7 @@ mod units;
 
 pub use connections::connections_table;
 pub use status::status_text;
+pub use units::size;
 
 /// A whole relay at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
