@@ -34,9 +34,14 @@ pub struct SettingsError {
 
 fn resource(resource: &Resource) -> Result<ResourceSettings, SettingsError> {
     let Resource { name, remote, bsr, inside, outside, peer, bab, link, restart } = resource.clone();
-    let Bab { size } = bab;
-    // Neither can be chosen yet: the configuration takes nothing but its defaults.
-    let bab = BabSettings { size, reserve: Reserve::Auto, backing: Backing::Memory };
+    let Bab { size, reserve } = bab;
+    let reserve = match reserve {
+        drx_config::Reserve::Auto => Reserve::Auto,
+        drx_config::Reserve::Percent(percent) => Reserve::Percent(percent),
+        drx_config::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
+    };
+    // It cannot be chosen yet: the configuration takes nothing but its default.
+    let bab = BabSettings { size, reserve, backing: Backing::Memory };
     let policy = policy(&restart).map_err(|error| SettingsError { resource: name.clone(), error })?;
     let link = self::link(link);
     Ok(ResourceSettings { name, remote, bsr, inside, outside, peer, bab, link, restart: policy })
@@ -111,6 +116,7 @@ mod tests {
             r#"
             [resource.bab]
             size = "32MiB"
+            reserve = "25%"
             [resource.link]
             close_pending_timeout = "7s"
             keepalive_interval = "2s"
@@ -151,7 +157,7 @@ mod tests {
                 inside: "10.77.1.1:7788".parse().unwrap(),
                 outside: "10.77.9.1:7780".parse().unwrap(),
                 peer: "10.77.9.2:7780".parse().unwrap(),
-                bab: BabSettings { size: 32 << 20, reserve: Reserve::Auto, backing: Backing::Memory },
+                bab: BabSettings { size: 32 << 20, reserve: Reserve::Percent(25), backing: Backing::Memory },
                 link: LinkSettings {
                     resume_timeout: Duration::ZERO,
                     hold_pings: false,

@@ -11,7 +11,7 @@ use crate::error::{Errors, Place};
 use crate::kinds::{Checked, Kind};
 use crate::layers::Layers;
 use crate::model::{
-    Bab, Checksum, Config, CongestionControl, Control, Level, Link, Log, Node, Resource, Restart,
+    Bab, Checksum, Config, CongestionControl, Control, Level, Link, Log, Node, Reserve, Resource, Restart,
 };
 use crate::schema::{self, RESOURCE_SECTIONS};
 use crate::sources::Sources;
@@ -157,7 +157,7 @@ fn resource(view: &View) -> Option<Resource> {
         inside: view.value("resource", "inside")?,
         outside: view.value("resource", "outside")?,
         peer: view.value("resource", "peer")?,
-        bab: Bab { size: view.value("bab", "size")? },
+        bab: Bab { size: view.value("bab", "size")?, reserve: view.value("bab", "reserve")? },
         link: link(view)?,
         restart: restart(view)?,
     })
@@ -235,4 +235,4 @@ macro_rules! from_checked {
     };
 }
 
-from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64);
+from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve);
