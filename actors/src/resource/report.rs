@@ -99,7 +99,11 @@ impl Resource {
             bsr_address: (lane.slot.role == Role::Connector).then(|| settings.bsr.to_string()),
             local_address: Some(settings.inside.to_string()),
             remote_address: Some(settings.peer.to_string()),
-            bab: BabReport { size: settings.bab.size, used: 0, oldest_unacknowledged_seconds: None },
+            bab: BabReport {
+                size: settings.bab.size,
+                high_mark: settings.bab.size - settings.bab.reserve.of(settings.bab.size),
+                ..BabReport::default()
+            },
             rtt_seconds: None,
             remote: None,
             bytes_out: 0,
