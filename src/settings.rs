@@ -42,13 +42,18 @@ fn resource(resource: &Resource) -> Result<ResourceSettings, SettingsError> {
 }
 
 fn bab(bab: Bab) -> BabSettings {
-    let Bab { size, backing, directory } = bab;
+    let Bab { size, reserve, backing, directory } = bab;
+    let reserve = match reserve {
+        drx_config::Reserve::Auto => Reserve::Auto,
+        drx_config::Reserve::Percent(percent) => Reserve::Percent(percent),
+        drx_config::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
+    };
     let backing = match backing {
         drx_config::Backing::Memory => Backing::Memory,
         drx_config::Backing::Locked => Backing::Locked,
         drx_config::Backing::File => Backing::File(directory),
     };
-    BabSettings { size, reserve: Reserve::Auto, backing } // the reserve cannot be chosen yet
+    BabSettings { size, reserve, backing }
 }
 
 fn link(link: Link) -> LinkSettings {
@@ -122,6 +127,7 @@ mod tests {
             size = "32MiB"
             backing = "file"
             directory = "/srv/drx"
+            reserve = "25%"
             [resource.link]
             resume_timeout = "11s"
             close_pending_timeout = "7s"
@@ -165,7 +171,7 @@ mod tests {
                 peer: "10.77.9.2:7780".parse().unwrap(),
                 bab: BabSettings {
                     size: 32 << 20,
-                    reserve: Reserve::Auto,
+                    reserve: Reserve::Percent(25),
                     backing: Backing::File("/srv/drx".into()),
                 },
                 link: LinkSettings {

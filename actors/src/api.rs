@@ -70,6 +70,19 @@ pub enum Reserve {
     Bytes(u64),
 }
 
+impl Reserve {
+    /// Its bytes in a BAB of `size` bytes, at most half of them: a meta channel's BAB is smaller than the
+    /// one that an operator had in mind.
+    pub fn of(self, size: u64) -> u64 {
+        let reserve = match self {
+            Reserve::Auto => (size / 10).max(LEAST_RESERVE),
+            Reserve::Percent(percent) => (u128::from(size) * u128::from(percent) / 100) as u64,
+            Reserve::Bytes(bytes) => bytes,
+        };
+        reserve.min(size / 2)
+    }
+}
+
 /// Where the bytes of a BAB live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backing {
@@ -217,3 +230,6 @@ pub struct Panic {
     /// The actor.
     pub victim: Victim,
 }
+
+/// What [`Reserve::Auto`] takes at least: 30 s of drips, and a third more (docs/link.md 7).
+const LEAST_RESERVE: u64 = 16 << 20;

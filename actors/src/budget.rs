@@ -75,6 +75,11 @@ impl Budget {
         self.held.get()
     }
 
+    /// Bytes that are held or promised.
+    pub(crate) fn used(&self) -> u64 {
+        self.held.get() + self.promised.get()
+    }
+
     /// Promises up to `bytes`; returns how many there were.
     pub(crate) fn promise(&self, bytes: u64) -> u64 {
         let promised = bytes.min(self.size.get().saturating_sub(self.held.get() + self.promised.get()));

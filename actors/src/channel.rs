@@ -479,7 +479,9 @@ impl Handler<BabEvent> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, event: BabEvent, ctx: &mut Context<Self>) {
-        if event.attempt != self.machine.attempt() {
+        if let BabNews::Drip(news) = event.what {
+            self.log_drips(news, event.attempt); // also when the round is over
+        } else if event.attempt != self.machine.attempt() {
             return;
         }
         match event.what {
@@ -487,6 +489,7 @@ impl Handler<BabEvent> for ChannelActor {
             BabNews::Delivered => self.feed(Event::Delivered, "everything is written to bsr", ctx),
             BabNews::Violated(violation) => self.protocol_error(&violation.to_string(), ctx),
             BabNews::AtStandstill(standstill) => self.at_standstill(standstill, ctx),
+            BabNews::Drip(_) => {}
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::error::{Errors, Place};
 use crate::kinds::{Checked, Kind};
 use crate::layers::Layers;
 use crate::model::{
-    Bab, Backing, Checksum, Config, CongestionControl, Control, Level, Link, Log, Node, Resource, Restart,
+    Bab, Backing, Checksum, Config, CongestionControl, Control, Level, Link, Log, Node, Reserve, Resource,
+    Restart,
 };
 use crate::schema::{self, RESOURCE_SECTIONS};
 use crate::sources::Sources;
@@ -166,6 +167,7 @@ fn resource(view: &View) -> Option<Resource> {
 fn bab(view: &View) -> Option<Bab> {
     Some(Bab {
         size: view.value("bab", "size")?,
+        reserve: view.value("bab", "reserve")?,
         backing: match view.value::<String>("bab", "backing")?.as_str() {
             "memory" => Backing::Memory,
             "locked" => Backing::Locked,
@@ -248,4 +250,4 @@ macro_rules! from_checked {
     };
 }
 
-from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64);
+from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve);

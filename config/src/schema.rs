@@ -106,7 +106,7 @@ pub(crate) static KEYS: [Key; 41] = {
         Key::new("resource", "outside", Address { dialled: false, example: "10.77.9.1:7780" }),
         Key::new("resource", "peer", Address { dialled: true, example: "10.77.9.2:7780" }),
         Key::new("bab", "size", Size { min: 64 << 10, max: 1 << 40 }).default("64MiB"),
-        Key::new("bab", "reserve", Reserve).default("auto").later(),
+        Key::new("bab", "reserve", Reserve).default("auto"),
         Key::new("bab", "backing", Word(&["memory", "locked", "file"])).default("memory"),
         Key::new("bab", "directory", Path { most: MAX_PATH }).default("/var/lib/drx"),
         Key::new("bab", "total", Size { min: 64 << 10, max: MAX_SIZE }).default("8GiB"),

@@ -165,7 +165,6 @@ fn not_available_yet() {
 [node]
 bandwidth = "1MiB"
 [bab]
-reserve = "10%"
 [link]
 resume_timeout = "0"
 hold_pings = true
@@ -185,9 +184,6 @@ resources = ["/etc/bsr.d/*.res"]
 drx.toml:3:13: node.bandwidth: "1MiB" is not available yet; leave it at "0"
 bandwidth = "1MiB"
             ^
-drx.toml:5:11: bab.reserve: "10%" is not available yet; leave it at "auto"
-reserve = "10%"
-          ^
 drx.toml:8:14: link.hold_pings: true is not available yet; leave it at false
 hold_pings = true
              ^
@@ -217,7 +213,6 @@ fn not_available_yet_in_a_resource() {
     let text = &format!(
         "{R0}{}",
         r#"[resource.bab]
-reserve = "16MiB"
 [resource.link]
 resume_timeout = 1000
 hold_pings = true
@@ -225,9 +220,7 @@ compression = "lz4"
 bandwidth = "1M"
 "#
     );
-    let expected = r#"drx.toml:9:11: resource.bab.reserve: "16MiB" is not available yet; leave it at "auto"
-reserve = "16MiB"
-          ^
+    let expected = r#"          ^
 drx.toml:11:18: resource.link.resume_timeout: 1000 is a time without a unit; write 0 or a time of 1ms to 8760h, such as "10s"
 resume_timeout = 1000
                  ^

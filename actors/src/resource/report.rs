@@ -100,7 +100,11 @@ impl Resource {
             bsr_address: (lane.slot.role == Role::Connector).then(|| settings.bsr.to_string()),
             local_address: Some(settings.inside.to_string()),
             remote_address: Some(settings.peer.to_string()),
-            bab: BabReport { size: self.terms.data.size(), used: 0, oldest_unacknowledged_seconds: None },
+            bab: BabReport {
+                size: self.terms.data.size(),
+                high_mark: self.terms.data.size() - settings.bab.reserve.of(self.terms.data.size()),
+                ..BabReport::default()
+            },
             rtt_seconds: None,
             remote: None,
             bytes_out: 0,
