@@ -2,7 +2,11 @@
 //! waits, and all chance drawn from a seed. The same seed is the same run, byte for byte.
 //!
 //! `DRX_SEED=N` replays one; `DRX_SEEDS=10000` runs so many (docs/testing.md).
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests play the world around the actors")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests play the world around the actors"
+)]
 #![allow(clippy::unwrap_used)]
 
 #[path = "simulation/books.rs"]

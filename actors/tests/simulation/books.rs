@@ -181,7 +181,8 @@ impl Books {
     /// bsr is about to close all it has, each with FIN: what data still carries is to arrive.
     pub fn leaving(&mut self, data: usize) {
         let quiet_since = self.excuses.get(&self.conns[data].resource).and_then(|excuse| excuse.quiet_since);
-        self.conns[data].must_arrive = self.stands_alone(data).is_some_and(|oldest| Some(oldest) > quiet_since);
+        self.conns[data].must_arrive =
+            self.stands_alone(data).is_some_and(|oldest| Some(oldest) > quiet_since);
     }
 
     /// bsr closes it.
@@ -211,7 +212,9 @@ impl Books {
                 .conns
                 .iter()
                 .enumerate()
-                .filter(|(other, c)| c.resource == conn.resource && c.node == node && (alive(c) || *other == id))
+                .filter(|(other, c)| {
+                    c.resource == conn.resource && c.node == node && (alive(c) || *other == id)
+                })
                 .map(|(_, conn)| conn)
                 .collect();
             if meant.len() != 2 || meant[0].kind == meant[1].kind {
@@ -286,7 +289,10 @@ impl Books {
         let open = self.all().filter(|(_, conn)| conn.ended.is_none());
         open.map(|(id, conn)| {
             let Conn { written, read, peer, closed, .. } = conn;
-            format!("bsr  {}: written {written}, read {read}, peer {peer:?}, closed {closed:?}", self.name(id))
+            format!(
+                "bsr  {}: written {written}, read {read}, peer {peer:?}, closed {closed:?}",
+                self.name(id)
+            )
         })
         .collect()
     }

@@ -58,7 +58,12 @@ impl World {
         node.lives.set(node.lives.get() + 1);
         self.trace.forget(&node.name);
         self.trace.say(format!("---- {} starts, life {}", node.name, node.lives.get()));
-        let settings = Settings { node: node.name.clone(), resources: node.resources.clone(), arbiters: 0 };
+        let settings = Settings {
+            node: node.name.clone(),
+            resources: node.resources.clone(),
+            bab_total: 1 << 40,
+            arbiters: 0,
+        };
         let net: Arc<dyn Net> = Arc::new(self.tap.clone());
         let log = self.trace.log(&node.name);
         let epoch = Epoch { started: 1 + node.number as u64, counter: node.lives.get() };

@@ -143,7 +143,13 @@ impl Plan {
         let delay = Duration::from_millis(rng.u64(1..10));
         let jitter = Duration::from_millis(rng.u64(..5));
         let slice = |rng: &mut Rng| if rng.bool() { 0 } else { 64 << rng.u32(..8) };
-        let line = Weather { delay, jitter, slice: slice(&mut rng), buffer: 4096 << rng.u32(..8), ..Weather::default() };
+        let line = Weather {
+            delay,
+            jitter,
+            slice: slice(&mut rng),
+            buffer: 4096 << rng.u32(..8),
+            ..Weather::default()
+        };
         Plan {
             seed,
             resources: 1,

@@ -83,7 +83,14 @@ fn simulated(
 
 impl Run {
     fn lost(problem: &str) -> Run {
-        Run { problem: Some(problem.into()), hash: 0, lines: Vec::new(), bytes: 0, whole_endings: 0, frames: (0, 0) }
+        Run {
+            problem: Some(problem.into()),
+            hash: 0,
+            lines: Vec::new(),
+            bytes: 0,
+            whole_endings: 0,
+            frames: (0, 0),
+        }
     }
 }
 
@@ -113,7 +120,9 @@ pub fn run_all(seeds: Range<u64>, one: impl Fn(u64) -> Run + Sync) {
     let failed = failed.into_inner().unwrap();
     let [kib, endings, frames, data] = total.into_inner().unwrap();
     let (runs, mib) = (seeds.end - seeds.start, kib >> 10);
-    println!("{runs} runs, {mib} MiB through the relays, {endings} orderly endings, {frames} frames counted, {data} of them DATA");
+    println!(
+        "{runs} runs, {mib} MiB through the relays, {endings} orderly endings, {frames} frames counted, {data} of them DATA"
+    );
     for (seed, problem, _) in &failed {
         println!("DRX_SEED={seed}: {problem}");
     }

@@ -91,7 +91,8 @@ impl World {
             }
             Fault::Panic => {
                 let slot = Slot::ALL[rng.usize(..4)];
-                let victims = [Victim::Channel(slot), Victim::Local(slot), Victim::Link(slot), Victim::Bab(slot)];
+                let victims =
+                    [Victim::Channel(slot), Victim::Local(slot), Victim::Link(slot), Victim::Bab(slot)];
                 let victim = if rng.u8(..16) == 0 { Victim::Resource } else { victims[rng.usize(..4)] };
                 let Some(relay) = self.nodes[node].relay() else { return };
                 self.trace.say(format!("fault r{resource}: node{}: {victim:?} panics", node + 1));
@@ -137,7 +138,8 @@ impl World {
                 continue;
             }
             let way = rng.usize(..5);
-            let name = ["reset", "ended", "silent", "silent from its dialler", "silent from its acceptor"][way];
+            let name =
+                ["reset", "ended", "silent", "silent from its dialler", "silent from its acceptor"][way];
             self.trace.say(format!("fault link {} - {}: {name}", wire.from(), wire.to()));
             // What falls silent is noticed later.
             let notice = if way < 2 { Duration::from_secs(1) } else { KEEPALIVE * 2 };
@@ -154,7 +156,8 @@ impl World {
 
     async fn partition(&self, rng: &mut Rng) {
         let most = if self.plan.only_links { 3000 } else { 12_000 };
-        let time = Duration::from_millis(1 << rng.u32(..14).min(20)).min(Duration::from_millis(rng.u64(1..most)));
+        let time =
+            Duration::from_millis(1 << rng.u32(..14).min(20)).min(Duration::from_millis(rng.u64(1..most)));
         let [one, two] = [0, 1].map(|node| self.settings(node, 0).outside.ip());
         let ways = [vec![(one, two)], vec![(two, one)], vec![(one, two), (two, one)]];
         let ways = &ways[rng.usize(..3)];

@@ -59,7 +59,8 @@ impl Tap {
         let link = |end: io::Result<SocketAddr>| end.is_ok_and(|end| end.port() == OUTSIDE);
         let is_link = link(stream.local_addr()) || link(stream.peer_addr());
         let frames = self.frames.clone().filter(|_| is_link);
-        let count = frames.map(|frames| Count { greeting: Some(Vec::new()), decoder: Decoder::new(false), frames });
+        let count =
+            frames.map(|frames| Count { greeting: Some(Vec::new()), decoder: Decoder::new(false), frames });
         Box::new(Tapped { stream, number, trace: self.trace.clone(), written, count })
     }
 }

@@ -89,9 +89,8 @@ impl Trace {
 
     /// Whether a lane of this resource stands there, by the relay's own log.
     pub fn any_in(&self, node: &str, resource: &str, role: Option<&str>, state: &str) -> bool {
-        let meant = |lane: &Lane| {
-            lane.0 == node && lane.1 == resource && role.is_none_or(|role| role == lane.2)
-        };
+        let meant =
+            |lane: &Lane| lane.0 == node && lane.1 == resource && role.is_none_or(|role| role == lane.2);
         self.kept().states.iter().any(|(lane, at)| meant(lane) && at == state)
     }
 

@@ -62,7 +62,11 @@ impl World {
                 let used: u64 = of_kind.map(|channel| channel.bab.used).sum();
                 let size = if kind == Data { self.plan.bab } else { META_BAB };
                 if used > size {
-                    self.trace.fail(format!("node{} {}: BAB {kind}: {used} of {size}", node + 1, report.name));
+                    self.trace.fail(format!(
+                        "node{} {}: BAB {kind}: {used} of {size}",
+                        node + 1,
+                        report.name
+                    ));
                 }
             }
         }
@@ -181,11 +185,13 @@ impl World {
         let standing = self.session();
         let books = self.books.borrow();
         let one = |node: usize, resource: usize, kind: ChannelType| {
-            let mut meant = standing.iter().map(|id| books.conn(*id)).filter(|conn| {
-                (conn.node, conn.resource, conn.kind) == (node, resource, kind)
-            });
+            let mut meant = standing
+                .iter()
+                .map(|id| books.conn(*id))
+                .filter(|conn| (conn.node, conn.resource, conn.kind) == (node, resource, kind));
             let conn = meant.next();
-            meant.next().is_none() && conn.is_some_and(|conn| conn.peer.is_some_and(|peer| standing.contains(&peer)))
+            meant.next().is_none()
+                && conn.is_some_and(|conn| conn.peer.is_some_and(|peer| standing.contains(&peer)))
         };
         (0..self.plan.resources).all(|r| (0..2).all(|node| one(node, r, Data) && one(node, r, Meta)))
     }
