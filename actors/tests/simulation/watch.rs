@@ -114,6 +114,9 @@ impl World {
             self.take_stock().await;
             self.trace.fail("a session that stood did not last");
         }
+        if session.iter().any(|id| self.books.borrow().conn(*id).doomed) {
+            self.trace.fail("a session outlived the kill of a relay");
+        }
         let (wires, listeners) = (self.net.wires().len(), self.net.listeners().len());
         // Two directions of two lanes; four connections of bsr, each to its own relay.
         if wires != 8 * self.plan.resources {
