@@ -160,7 +160,9 @@ impl World {
         }
         for node in 0..2 {
             let Some(relay) = self.nodes[node].relay() else { continue };
-            match timeout(Duration::from_secs(30), relay.send(Shutdown { at_once: false })).await {
+            // At once, it is the budgets that are asked: what they hold is nothing, if they add up.
+            let at_once = self.rng.borrow_mut().bool();
+            match timeout(Duration::from_secs(30), relay.send(Shutdown { at_once })).await {
                 Ok(Ok(unflushed)) if unflushed.bytes == 0 => {}
                 other => self.trace.fail(format!("node{} shut down: {other:?}", node + 1)),
             }
