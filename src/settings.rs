@@ -52,10 +52,11 @@ fn link(link: Link) -> LinkSettings {
         window,
         congestion_control,
         checksum,
+        hold_pings,
     } = link;
     LinkSettings {
         resume_timeout,
-        hold_pings: false, // cannot be chosen yet
+        hold_pings,
         close_pending_timeout,
         keepalive_interval,
         keepalive_timeout,

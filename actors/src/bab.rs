@@ -8,6 +8,7 @@
 //! while the link drains them: reading far ahead makes data cold. When the link is slow the second
 //! limit is lifted, because taking a burst off bsr's hands is what the relay is for.
 
+mod pings;
 mod store;
 
 use std::rc::Rc;
@@ -19,6 +20,7 @@ use drx_protocol::channel::Finish;
 use drx_protocol::delivery::{Inbound, Outbound, Violation};
 use drx_protocol::ending::Ending;
 use drx_protocol::frame::{Credit, Frame, HEADER_LEN, Payload};
+use drx_protocol::meta::Strange;
 use drx_protocol::names::{Attempt, ChannelType};
 use tokio::time::Instant;
 
@@ -26,6 +28,7 @@ use crate::budget::Budget;
 use crate::counters::{Counters, add};
 use crate::link::{LinkSocket, Say, SendData};
 use crate::local::{LocalSocket, MayRead, StopReading, Strike, ToBsr};
+use pings::Holding;
 use store::Store;
 
 /// What the BAB tells its channel.
@@ -45,6 +48,12 @@ pub(crate) enum BabNews {
     Delivered,
     /// The other DRX did what no relay does.
     Violated(Violation),
+    /// A ping of bsr's was answered here, the first since they are held.
+    PingHeld,
+    /// Pings are held no longer; so many were answered.
+    PingsHeld(u64),
+    /// No ping of this round is held: its meta is not understood.
+    PingsGivenUp(Strange),
 }
 
 /// A round begins: offsets count from 0.
@@ -58,6 +67,8 @@ pub(crate) struct Begin {
     pub(crate) channel_type: ChannelType,
     /// Granted by us, and by the other DRX.
     pub(crate) windows: (u32, u32),
+    /// Whether pings may come to be held: then bsr's packets are followed.
+    pub(crate) hold_pings: bool,
 }
 
 /// What the channel orders within a round.
@@ -70,6 +81,8 @@ pub(crate) enum BabOrder {
     StopReading,
     /// bsr is gone: what comes is thrown away and acknowledged as written.
     Discard,
+    /// bsr's pings are held, for so long at most; or no longer.
+    HoldPings(Option<Duration>),
     /// Send FIN.
     Finish(Finish, Ending),
     /// Nothing more is said to, or taken from, the other DRX; what was received is still written.
@@ -122,6 +135,7 @@ struct Round {
     store: Store,
     out: Outbound,
     inbound: Inbound,
+    holding: Option<Holding>,
     /// Bytes that bsr's connection may still read.
     granted: u64,
     /// Bytes in the link's queue.
@@ -306,10 +320,29 @@ impl Round {
             let skip = known.min(piece.len());
             known -= skip;
             if skip < piece.len() {
+                self.hear(&piece[skip..]);
                 self.local.do_send(ToBsr(piece.slice(skip..)));
             }
         }
         Ok(())
+    }
+
+    /// Bytes from bsr for the other DRX.
+    fn keep(&mut self, bytes: Bytes) {
+        let length = bytes.len() as u64;
+        if self.complete || self.parted {
+            return self.refuse(length); // it came behind the end
+        }
+        self.granted = self.granted.saturating_sub(length);
+        self.budget.hold(length);
+        self.out.append(length);
+        self.store.append(bytes, Instant::now());
+    }
+
+    /// Bytes from bsr that nobody is to have.
+    fn refuse(&mut self, bytes: u64) {
+        self.granted = self.granted.saturating_sub(bytes);
+        self.budget.take_back(bytes);
     }
 
     fn frame(&mut self, frame: Frame, counters: &Counters) -> Result<(), Violation> {
@@ -355,6 +388,8 @@ impl Handler<Begin> for Bab {
             store: Store::default(),
             out: Outbound::new(begin.windows.1),
             inbound: Inbound::new(begin.windows.0),
+            holding: (begin.hold_pings && begin.channel_type == ChannelType::Meta)
+                .then(|| Holding::new(begin.attempt, self.channel.clone())),
             granted: 0,
             queued: 0,
             relaying: false,
@@ -387,6 +422,7 @@ impl Handler<BabOrder> for Bab {
                 let pending = round.inbound.pending();
                 round.inbound.wrote(pending);
             }
+            BabOrder::HoldPings(most) => round.hold_pings(most),
             BabOrder::Finish(finish, ending) => {
                 round.finish = Some(ending);
                 match finish {
@@ -413,15 +449,7 @@ impl Handler<FromBsr> for Bab {
 
     fn handle(&mut self, FromBsr(bytes): FromBsr, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
-        let length = bytes.len() as u64;
-        round.granted = round.granted.saturating_sub(length);
-        if round.complete || round.parted {
-            round.budget.take_back(length); // it came behind the end
-            return;
-        }
-        round.budget.hold(length);
-        round.out.append(length);
-        round.store.append(bytes, Instant::now());
+        round.sift(bytes, &self.counters);
         self.go_on(ctx);
     }
 }
@@ -431,6 +459,7 @@ impl Handler<AllFromBsr> for Bab {
 
     fn handle(&mut self, _: AllFromBsr, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
+        round.hold_pings(None);
         round.reading = false;
         round.complete = true;
         if round.finish.is_some() {
@@ -445,6 +474,7 @@ impl Handler<Written> for Bab {
 
     fn handle(&mut self, Written(bytes): Written, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
+        let bytes = round.written(bytes);
         // What was thrown away is accounted for already.
         round.inbound.wrote(bytes.min(round.inbound.pending()));
         self.go_on(ctx);

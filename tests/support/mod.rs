@@ -136,6 +136,7 @@ fn channel(resource: &str, role: Role, channel_type: ChannelType) -> ChannelRepo
         bytes_in: 4096,
         stale_frames: 0,
         strays: 0,
+        held_pings: 0,
     }
 }
 

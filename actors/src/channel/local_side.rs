@@ -53,6 +53,7 @@ impl ChannelActor {
                 link: link.addr().clone(),
                 channel_type,
                 windows: (self.terms.settings.link.window, self.peer_window),
+                hold_pings: self.terms.settings.link.hold_pings,
             });
         }
     }

@@ -59,6 +59,7 @@ impl ChannelActor {
             bytes_in: counters.bytes_in.get(),
             stale_frames: counters.stale_frames.get(),
             strays: self.memory.strays.get(),
+            held_pings: counters.held_pings.get(),
         }
     }
 }

@@ -106,6 +106,7 @@ impl Resource {
             bytes_in: 0,
             stale_frames: 0,
             strays: lane.memory.strays.get(),
+            held_pings: 0,
         }
     }
 }

@@ -34,6 +34,7 @@ fn channel(role: Role, channel_type: Option<ChannelType>) -> ChannelReport {
         bytes_in: 4096,
         stale_frames: 0,
         strays: 0,
+        held_pings: 0,
     }
 }
 
