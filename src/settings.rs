@@ -113,6 +113,7 @@ mod tests {
             [resource.bab]
             size = "32MiB"
             [resource.link]
+            resume_timeout = "11s"
             close_pending_timeout = "7s"
             keepalive_interval = "2s"
             keepalive_timeout = "9s"
@@ -154,7 +155,7 @@ mod tests {
                 peer: "10.77.9.2:7780".parse().unwrap(),
                 bab: BabSettings { size: 32 << 20, reserve: Reserve::Auto, backing: Backing::Memory },
                 link: LinkSettings {
-                    resume_timeout: Duration::ZERO,
+                    resume_timeout: seconds(11),
                     hold_pings: false,
                     close_pending_timeout: seconds(7),
                     keepalive_interval: seconds(2),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
 use bytes::Bytes;
 use drx_protocol::channel::Finish;
-use drx_protocol::delivery::{Inbound, Outbound, Violation};
+use drx_protocol::delivery::{Inbound, Outbound, Standstill, Violation};
 use drx_protocol::ending::Ending;
 use drx_protocol::frame::{Credit, Frame, HEADER_LEN, Payload};
 use drx_protocol::meta::Strange;
@@ -40,7 +40,7 @@ pub(crate) struct BabEvent {
     pub(crate) what: BabNews,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum BabNews {
     /// Everything before our FIN is acknowledged.
     Flushed,
@@ -54,6 +54,8 @@ pub(crate) enum BabNews {
     PingsHeld(u64),
     /// No ping of this round is held: its meta is not understood.
     PingsGivenUp(Strange),
+    /// Nothing moves on the link any more: this is where a resume can begin.
+    AtStandstill(Standstill),
 }
 
 /// A round begins: offsets count from 0.
@@ -71,6 +73,17 @@ pub(crate) struct Begin {
     pub(crate) hold_pings: bool,
 }
 
+/// The round goes on, over another connection.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct GoOn {
+    pub(crate) link: Addr<LinkSocket>,
+    /// The next byte that the other DRX expects.
+    pub(crate) next: u64,
+    /// Granted by the other DRX.
+    pub(crate) window: u32,
+}
+
 /// What the channel orders within a round.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -85,6 +98,8 @@ pub(crate) enum BabOrder {
     HoldPings(Option<Duration>),
     /// Send FIN.
     Finish(Finish, Ending),
+    /// The link is broken: what is from bsr is held until [`GoOn`]; [`BabNews::AtStandstill`] follows.
+    Hold,
     /// Nothing more is said to, or taken from, the other DRX; what was received is still written.
     Part,
     /// The round is over: everything is let go.
@@ -130,7 +145,8 @@ pub(crate) struct Bab {
 struct Round {
     attempt: Attempt,
     local: Addr<LocalSocket>,
-    link: Addr<LinkSocket>,
+    /// None while it is broken.
+    link: Option<Addr<LinkSocket>>,
     budget: Rc<Budget>,
     store: Store,
     out: Outbound,
@@ -140,6 +156,8 @@ struct Round {
     granted: u64,
     /// Bytes in the link's queue.
     queued: usize,
+    /// Of what is sent next, bytes that were sent on a link before.
+    again: u64,
     relaying: bool,
     reading: bool,
     discarding: bool,
@@ -197,9 +215,7 @@ impl Bab {
 
 impl Round {
     fn send(&mut self, counters: &Counters) {
-        if !self.relaying || self.parted {
-            return;
-        }
+        let Some(link) = self.link.clone().filter(|_| self.relaying && !self.parted) else { return };
         while self.queued < LINK_QUEUE {
             let (offset, sendable) = self.out.sendable();
             if sendable == 0 {
@@ -209,14 +225,16 @@ impl Round {
             let length = payload.len() as u64;
             self.out.advance(length);
             self.queued += HEADER_LEN + payload.len();
-            add(&counters.bytes_out, length);
+            let again = length.min(self.again);
+            self.again -= again;
+            add(&counters.bytes_out, length - again);
             let credit = self.credit();
-            self.link.do_send(SendData { attempt: self.attempt, credit, offset, payload });
+            link.do_send(SendData { attempt: self.attempt, credit, offset, payload });
         }
         if let (Some(offset), Some(ending)) = (self.out.fin_due(), self.finish) {
             self.out.fin_sent();
             let credit = self.credit();
-            self.link.do_send(Say(Frame::Fin { attempt: self.attempt, credit, offset, ending }));
+            link.do_send(Say(Frame::Fin { attempt: self.attempt, credit, offset, ending }));
         }
     }
 
@@ -228,22 +246,45 @@ impl Round {
     /// Acknowledgements ride along with data; on their own they go after 256 KiB, at the end, or after
     /// a few milliseconds.
     fn acknowledge(&mut self, ctx: &mut Context<Bab>) {
-        if self.parted || self.inbound.untold() == 0 {
+        if self.inbound.untold() == 0 {
             return;
         }
         if self.inbound.untold() >= ACK_BYTES || self.inbound.delivered() {
-            let credit = self.credit();
-            self.link.do_send(Say(Frame::Ack { attempt: self.attempt, credit }));
+            self.say_credit();
         } else if self.ack_timer.is_none() {
             self.ack_timer = Some(ctx.run_later(ACK_TIME, |bab, _| {
                 let Some(round) = &mut bab.round else { return };
                 round.ack_timer = None;
-                if round.inbound.untold() > 0 && !round.parted {
-                    let credit = round.credit();
-                    round.link.do_send(Say(Frame::Ack { attempt: round.attempt, credit }));
+                if round.inbound.untold() > 0 {
+                    round.say_credit();
                 }
             }));
         }
+    }
+
+    fn say_credit(&mut self) {
+        if let Some(link) = self.link.clone().filter(|_| !self.parted) {
+            let credit = self.credit();
+            link.do_send(Say(Frame::Ack { attempt: self.attempt, credit }));
+        }
+    }
+
+    /// The link is broken. Everything that came over it is here: it spoke before the channel did.
+    fn hold(&mut self) -> Standstill {
+        self.link = None;
+        self.queued = 0;
+        self.lifted = true; // nothing drains, so bsr's bytes are taken as far as there is room
+        Standstill::of(&self.out, &self.inbound)
+    }
+
+    /// The other DRX is told at once what is written: the last word of it may be lost, and nothing else
+    /// need ever come to carry it.
+    fn go_on_over(&mut self, GoOn { link, next, window }: GoOn) -> Result<(), Violation> {
+        self.again += self.out.resume(next, window)?;
+        self.store.rewind();
+        self.link = Some(link);
+        self.say_credit();
+        Ok(())
     }
 
     fn read_on(&mut self, ctx: &mut Context<Bab>) {
@@ -380,7 +421,7 @@ impl Handler<Begin> for Bab {
         self.round = Some(Round {
             attempt: begin.attempt,
             local: begin.local,
-            link: begin.link,
+            link: Some(begin.link),
             budget: Rc::clone(match begin.channel_type {
                 ChannelType::Data => &self.budgets.0,
                 ChannelType::Meta => &self.budgets.1,
@@ -392,6 +433,7 @@ impl Handler<Begin> for Bab {
                 .then(|| Holding::new(begin.attempt, self.channel.clone())),
             granted: 0,
             queued: 0,
+            again: 0,
             relaying: false,
             reading: true,
             discarding: false,
@@ -437,8 +479,26 @@ impl Handler<BabOrder> for Bab {
                     }
                 }
             }
+            BabOrder::Hold => {
+                let what = BabNews::AtStandstill(round.hold());
+                self.channel.do_send(BabEvent { attempt: round.attempt, what });
+            }
             BabOrder::Part => round.part(),
             BabOrder::End => return self.end(ctx),
+        }
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<GoOn> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, order: GoOn, ctx: &mut Context<Self>) {
+        let Some(round) = self.round.as_mut().filter(|round| !round.parted) else { return };
+        if let Err(violation) = round.go_on_over(order) {
+            round.part();
+            let what = BabNews::Violated(violation);
+            self.channel.do_send(BabEvent { attempt: round.attempt, what });
         }
         self.go_on(ctx);
     }

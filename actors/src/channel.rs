@@ -8,6 +8,7 @@ mod link_side;
 mod local_side;
 mod pings;
 mod report;
+mod resume;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -33,9 +34,10 @@ use crate::child::{Child, ChildExited, Exit, spawn};
 use crate::counters::{Counters, add};
 use crate::link::{HangUp, LinkSocket, Say};
 use crate::local::{CloseLocal, LocalSocket, Strike};
-use crate::messages::{ChannelEvent, ChannelNews, ChannelOrder, Hurry, standing};
+use crate::messages::{ChannelEvent, ChannelNews, ChannelOrder, Hurry};
 use crate::net::{Net, Stream};
 use crate::quiet::Quiet;
+use resume::Resuming;
 
 /// What the channels of a resource share and are given.
 pub(crate) struct Terms {
@@ -68,6 +70,8 @@ pub(crate) struct Memory {
     pub(crate) last_stop: Rc<RefCell<Option<String>>>,
     /// Connections that closed before a usable first packet.
     pub(crate) strays: Rc<Cell<u64>>,
+    /// How often a link was resumed.
+    pub(crate) resumes: Rc<Cell<u64>>,
 }
 
 pub(crate) struct ChannelActor {
@@ -87,6 +91,12 @@ pub(crate) struct ChannelActor {
     /// A link that is only still saying its last words.
     parting: Option<Child<LinkSocket>>,
     link_up_since: Option<Instant>,
+    /// The link is broken, and being resumed.
+    resuming: Option<Resuming>,
+    /// What was received when a frame was damaged last.
+    damaged_at: Option<u64>,
+    /// Why the other DRX closes the link, if it has said so.
+    their_word: Option<String>,
     peer: Option<Epoch>,
     peer_window: u32,
     /// What the other DRX says of its channel on this lane.
@@ -154,6 +164,9 @@ impl ChannelActor {
             link: None,
             parting: None,
             link_up_since: None,
+            resuming: None,
+            damaged_at: None,
+            their_word: None,
             peer: None,
             peer_window: 0,
             remote: None,
@@ -175,9 +188,10 @@ impl ChannelActor {
     fn feed(&mut self, event: Event, why: &str, ctx: &mut Context<Self>) {
         if matches!(event, Event::LinkLost) {
             self.order_bab(BabOrder::Part);
+            self.end_resume(ctx);
             self.link_down();
         }
-        let from = self.machine.state();
+        let (from, stood) = (self.machine.state(), self.standing());
         let Some(actions) = self.machine.step(event) else {
             if event.attempt().is_some() {
                 add(&self.counters.stale_frames, 1);
@@ -185,7 +199,11 @@ impl ChannelActor {
             debug!(self.log, "nothing to do"; "event" => ?event, "state" => %from, "attempt" => self.machine.attempt());
             return;
         };
-        self.moved(from, why);
+        if self.resuming.is_some() && !self.machine.link().is_suspended() {
+            self.order_bab(BabOrder::Part);
+            self.end_resume(ctx);
+        }
+        self.moved(from, stood, why);
         self.mind_pings();
         for action in actions {
             self.act(action, ctx);
@@ -197,15 +215,15 @@ impl ChannelActor {
             // What let a state pass on is why it does.
             let why = if from == self.machine.state() { why } else { "" };
             self.feed(Event::Next, why, ctx);
-        } else if from != self.machine.state() {
+        } else if stood != self.standing() {
             self.tell_state();
         }
     }
 
     /// Says where the channel stands now: in the log and to its supervisor.
-    fn moved(&mut self, from: State, why: &str) {
-        let to = self.machine.state();
-        if to == from {
+    fn moved(&mut self, from: State, stood: Standing, why: &str) {
+        let (to, stands) = (self.machine.state(), self.standing());
+        if stands == stood {
             return;
         }
         let cause = self.machine.cause().map(ToString::to_string).unwrap_or_default();
@@ -217,8 +235,11 @@ impl ChannelActor {
             (why, _) => why.to_owned(),
         };
         self.remember_stop(from, &why);
-        info!(self.log, "transition"; "from" => %from, "to" => %to, "why" => why, "attempt" => self.machine.attempt());
+        info!(self.log, "transition"; "from" => %stood, "to" => %stands, "why" => why, "attempt" => self.machine.attempt());
         self.since = Instant::now();
+        if to == from {
+            return;
+        }
         self.tell(ChannelNews::Moved { to, channel_type: self.machine.channel_type() });
         if to == State::Established
             && let (Some(channel_type), Some(round)) = (self.machine.channel_type(), self.machine.round())
@@ -244,7 +265,8 @@ impl ChannelActor {
     fn act(&mut self, action: Action, ctx: &mut Context<Self>) {
         match action {
             Action::OpenLink if self.slot.role == Role::Connector => self.dial_drx(ctx),
-            Action::OpenLink | Action::Redial => {} // an acceptor waits for the other DRX's dial
+            Action::OpenLink => {} // an acceptor waits for the other DRX's dial
+            Action::Redial => self.begin_resume(ctx),
             Action::DropLink => {
                 if let Some(link) = &self.link {
                     link.addr().do_send(HangUp);
@@ -303,7 +325,10 @@ impl ChannelActor {
     }
 
     fn standing(&self) -> Standing {
-        standing(self.machine.state(), self.machine.link().is_suspended())
+        match self.machine.state() {
+            State::Established if self.machine.link().is_suspended() => Standing::Resuming,
+            state => Standing::In(state),
+        }
     }
 
     /// Nothing of a round outlives it.
@@ -461,6 +486,7 @@ impl Handler<BabEvent> for ChannelActor {
             BabNews::PingsHeld(answered) => self.pings_held(answered),
             BabNews::PingsGivenUp(strange) => self.pings_given_up(strange),
             BabNews::Violated(violation) => self.protocol_error(&violation.to_string(), ctx),
+            BabNews::AtStandstill(standstill) => self.at_standstill(standstill, ctx),
         }
     }
 }

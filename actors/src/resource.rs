@@ -19,6 +19,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 use drx_protocol::admission::Admission;
 use drx_protocol::channel::{Channel, EndedBy, Place};
+use drx_protocol::handshake::Refusal;
 use drx_protocol::names::{Epoch, Role};
 use drx_protocol::restart::{Restarts, Verdict};
 use drx_protocol::rules::Rules;
@@ -32,6 +33,7 @@ use crate::api::ResourceSettings;
 use crate::budget::Budget;
 use crate::channel::{ChannelActor, Memory, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
+use crate::handshake::refuse;
 use crate::inside::{AtInside, Door, Inside};
 use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Hurry};
 use crate::net::Net;
@@ -121,6 +123,7 @@ impl Resource {
                 restarts: Rc::new(RefCell::new(Restarts::new(terms.settings.restart))),
                 last_stop: Rc::default(),
                 strays: Rc::default(),
+                resumes: Rc::default(),
             },
             log: log.new(o!("channel" => slot.role.to_string(), "lane" => u8::from(slot.lane))),
             generation: 0,
@@ -500,6 +503,12 @@ impl Handler<DrxDialled> for Resource {
         let slot = Slot { role: Role::Acceptor, lane: dialled.hello.lane };
         match &self.lanes[slot.index()].child {
             Some(child) => child.addr().do_send(dialled),
+            // A resume is never told to come again: what it wants to carry on is not here.
+            None if dialled.hello.resume.is_some() => {
+                if let Ok(stream) = dialled.stream.attach() {
+                    refuse(stream, Refusal::UnknownLink, "the channel is not running here");
+                }
+            }
             None => {
                 let sentence = match self.off_standing() {
                     Some(Standing::Down) => "the resource is down here",
@@ -508,7 +517,7 @@ impl Handler<DrxDialled> for Resource {
                 };
                 debug!(self.log, "refused a dial of the other DRX"; "from" => &dialled.from, "sentence" => sentence);
                 if let Ok(stream) = dialled.stream.attach() {
-                    crate::handshake::refuse(stream, drx_protocol::handshake::Refusal::Busy, sentence);
+                    refuse(stream, Refusal::Busy, sentence);
                 }
             }
         }

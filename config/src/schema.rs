@@ -100,7 +100,7 @@ pub(crate) static KEYS: [Key; 41] = {
         Key::new("bab", "backing", Word(&["memory", "locked", "file"])).default("memory").later(),
         Key::new("bab", "directory", Path { most: MAX_PATH }).default("/var/lib/drx").later(),
         Key::new("bab", "total", Size { min: 64 << 10, max: MAX_SIZE }).default("8GiB"),
-        Key::new("link", "resume_timeout", Time { zero: true }).default("0").later(),
+        Key::new("link", "resume_timeout", Time { zero: true }).default("10s"),
         Key::new("link", "close_pending_timeout", Time { zero: true }).default("60s"),
         Key::new("link", "keepalive_interval", Time { zero: false }).default("1s"),
         Key::new("link", "keepalive_timeout", Time { zero: false }).default("5s"),

@@ -169,7 +169,7 @@ reserve = "10%"
 backing = "file"
 directory = "/srv"
 [link]
-resume_timeout = "10s"
+resume_timeout = "0"
 hold_pings = true
 compression = "zstd:3"
 bandwidth = 1000
@@ -196,9 +196,6 @@ backing = "file"
 drx.toml:7:13: bab.directory: "/srv" is not available yet; leave it at "/var/lib/drx"
 directory = "/srv"
             ^
-drx.toml:9:18: link.resume_timeout: "10s" is not available yet; leave it at "0"
-resume_timeout = "10s"
-                 ^
 drx.toml:10:14: link.hold_pings: true is not available yet; leave it at false
 hold_pings = true
              ^

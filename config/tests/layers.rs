@@ -126,7 +126,6 @@ reserve = "auto"
 backing = "memory"
 directory = "/var/lib/drx"
 [link]
-resume_timeout = "0s"
 hold_pings = false
 compression = "none"
 bandwidth = "0"

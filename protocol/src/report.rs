@@ -120,6 +120,9 @@ pub struct ChannelReport {
     pub bytes_in: u64,
     /// Frames of past attempts that were dropped.
     pub stale_frames: u64,
+    /// How often its link was resumed since the relay started.
+    #[serde(default)]
+    pub resumes: u64,
     /// Connections at `inside` that closed before a usable first packet, since the relay started.
     #[serde(default)]
     pub strays: u64,

@@ -135,6 +135,7 @@ fn channel(resource: &str, role: Role, channel_type: ChannelType) -> ChannelRepo
         bytes_out: 1 << 30,
         bytes_in: 4096,
         stale_frames: 0,
+        resumes: 0,
         strays: 0,
         held_pings: 0,
     }

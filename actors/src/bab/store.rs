@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Up to `most` bytes from `offset` on, at most one frame's worth; nothing is copied.
-    /// `offset` must not be before the last one asked for.
+    /// `offset` must not be before the last one asked for, unless [`Store::rewind`] came between.
     pub(super) fn payload(&mut self, offset: u64, most: u64) -> Payload {
         let mut left = usize::try_from(most).unwrap_or(MAX_PAYLOAD).min(MAX_PAYLOAD);
         let mut payload = Payload::default();
@@ -96,6 +96,11 @@ impl Store {
         }
         self.next = (index, start);
         payload
+    }
+
+    /// What was sent is sent again: the next offset asked for may be any that is held.
+    pub(super) fn rewind(&mut self) {
+        self.next = (0, self.head);
     }
 
     /// Lets go of everything before `head`.
@@ -158,12 +163,17 @@ mod tests {
     proptest! {
         /// Whatever is appended, sent and acknowledged: the bytes are those of the stream.
         #[test]
-        fn bytes_are_those_of_the_stream(steps in prop::collection::vec((0u8..3, 1u64..5000), 1..200)) {
+        fn bytes_are_those_of_the_stream(steps in prop::collection::vec((0u8..4, 1u64..5000), 1..200)) {
             let stream = |offset: u64| (offset * 7 % 251) as u8;
             let (mut head, mut sent, mut tail) = (0u64, 0u64, 0u64);
             let mut store = Store::default();
             for (step, amount) in steps {
                 match step {
+                    3 => {
+                        // The other side has received more than it has acknowledged, or no more.
+                        sent = head + amount.min(sent - head);
+                        store.rewind();
+                    }
                     0 => {
                         store.append((tail..tail + amount).map(stream).collect::<Vec<_>>().into(), Instant::now());
                         tail += amount;

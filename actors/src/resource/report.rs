@@ -105,6 +105,7 @@ impl Resource {
             bytes_out: 0,
             bytes_in: 0,
             stale_frames: 0,
+            resumes: lane.memory.resumes.get(),
             strays: lane.memory.strays.get(),
             held_pings: 0,
         }

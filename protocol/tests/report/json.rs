@@ -65,6 +65,7 @@ fn json_is_stable_and_comes_back() {
               "bytes_out": 1073741824,
               "bytes_in": 4096,
               "stale_frames": 0,
+              "resumes": 0,
               "strays": 0,
               "held_pings": 0
             },
@@ -95,6 +96,7 @@ fn json_is_stable_and_comes_back() {
               "bytes_out": 1073741824,
               "bytes_in": 4096,
               "stale_frames": 0,
+              "resumes": 0,
               "strays": 0,
               "held_pings": 0
             }
