@@ -121,6 +121,7 @@ mod tests {
             window = "1MiB"
             congestion_control = "cubic"
             checksum = "off"
+            hold_pings = true
             [resource.restart]
             initial = "200ms"
             max = "11s"
@@ -156,7 +157,7 @@ mod tests {
                 bab: BabSettings { size: 32 << 20, reserve: Reserve::Auto, backing: Backing::Memory },
                 link: LinkSettings {
                     resume_timeout: seconds(11),
-                    hold_pings: false,
+                    hold_pings: true,
                     close_pending_timeout: seconds(7),
                     keepalive_interval: seconds(2),
                     keepalive_timeout: seconds(9),

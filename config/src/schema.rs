@@ -177,6 +177,7 @@ mod tests {
                     DeValue::String(text) => text.to_string(),
                     DeValue::Integer(number) => number.to_string(),
                     DeValue::Float(real) => real.to_string(),
+                    DeValue::Boolean(flag) => flag.to_string(),
                     other => panic!("{} is a {}", key.path(), other.type_str()),
                 };
                 assert_eq!(key.default, Some(value.as_str()), "{}", key.path());

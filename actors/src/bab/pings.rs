@@ -21,11 +21,21 @@ pub(super) struct Holding {
     since: Instant,
     attempt: Attempt,
     channel: Recipient<BabEvent>,
+    holds: bool,
+    /// bsr is listened to for its pings alone: what else it says nobody is to have.
+    alone: bool,
 }
 
 impl Holding {
     pub(super) fn new(attempt: Attempt, channel: Recipient<BabEvent>) -> Holding {
-        Holding { pings: Pings::new(Duration::ZERO), since: Instant::now(), attempt, channel }
+        Holding {
+            pings: Pings::new(Duration::ZERO),
+            since: Instant::now(),
+            attempt,
+            channel,
+            holds: false,
+            alone: false,
+        }
     }
 
     fn tell(&self, what: BabNews) {
@@ -49,6 +59,7 @@ impl Round {
         };
         let pass = holding.pings.from_bsr(holding.since.elapsed(), &bytes);
         holding.give_up(pass.strange);
+        let alone = holding.alone;
         if let Some(answer) = pass.answer {
             if answer.first {
                 holding.tell(BabNews::PingHeld);
@@ -56,6 +67,9 @@ impl Round {
             add(&counters.held_pings, 1);
             self.local.do_send(ToBsr(Bytes::copy_from_slice(answer.bytes.as_ref())));
             self.refuse(answer.instead_of as u64);
+        }
+        if alone {
+            return self.refuse((pass.kept.as_ref().len() + bytes.len() - pass.skip) as u64);
         }
         self.pass(pass.kept.as_ref());
         if pass.skip < bytes.len() {
@@ -82,15 +96,30 @@ impl Round {
     /// Pings are held for so long at most, or no longer.
     pub(super) fn hold_pings(&mut self, most: Option<Duration>) {
         let Some(holding) = &mut self.holding else { return };
+        holding.holds = most.is_some();
         match most {
             Some(most) => holding.pings.hold(holding.since.elapsed(), most),
             None => {
+                let alone = std::mem::take(&mut holding.alone);
                 let (kept, answered) = holding.pings.let_go();
                 if answered > 0 {
                     holding.tell(BabNews::PingsHeld(answered));
                 }
-                self.pass(kept.as_ref());
+                if alone {
+                    self.refuse(kept.as_ref().len() as u64);
+                    self.stop_reading();
+                } else {
+                    self.pass(kept.as_ref());
+                }
             }
+        }
+    }
+
+    /// Nothing more is read from bsr for the other DRX. While pings are held, they are still.
+    pub(super) fn read_pings_alone(&mut self) {
+        match self.holding.as_mut().filter(|holding| holding.holds) {
+            Some(holding) => holding.alone = true,
+            None => self.stop_reading(),
         }
     }
 

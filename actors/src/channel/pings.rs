@@ -23,15 +23,17 @@ impl ChannelActor {
 
     /// How long bsr's pings may be held, if nobody at the other side can answer them now.
     fn may_hold_pings(&self) -> Option<Duration> {
-        let link = &self.terms.settings.link;
-        let stands = self.machine.state() == State::Established
-            && self.machine.channel_type() == Some(ChannelType::Meta);
-        if !link.hold_pings || !stands {
-            None
-        } else if self.machine.link().is_suspended() {
+        let (machine, link) = (&self.machine, &self.terms.settings.link);
+        if !link.hold_pings || machine.channel_type() != Some(ChannelType::Meta) {
+            return None;
+        }
+        let established = machine.state() == State::Established;
+        // The other bsr is gone. Its relay holds meta open until the data that it left is here, and this
+        // relay does until that is written.
+        let flushed_there = established && self.remote == Some(Standing::In(State::Stopping));
+        if established && machine.link().is_suspended() {
             Some(link.resume_timeout)
-        } else if self.remote == Some(Standing::In(State::Stopping)) {
-            // Its bsr is gone, and until the data that this one left is here, meta is held open for it.
+        } else if flushed_there || machine.outlives_the_other_bsr() {
             Some(link.close_pending_timeout)
         } else {
             None
