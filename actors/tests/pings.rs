@@ -1,4 +1,4 @@
-//! bsr's pings are answered here while the other side cannot, if that was asked for (docs/link.md 7).
+//! bsr's pings are answered here while the other side cannot, if that was asked for (docs/link.md, "Holding pings").
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,5 +1,5 @@
 //! Holding pings: which of bsr's pings may be answered here while the other side cannot, so that a pause
-//! does not look like a dead peer (docs/link.md 7).
+//! does not look like a dead peer (docs/link.md, "Holding pings").
 //!
 //! bsr pings for two reasons. An *idle* ping asks whether anybody is there, after `ping-int` in which it
 //! heard nothing. An *ordering* ping asks whether the other bsr has come so far: the end of a resync
