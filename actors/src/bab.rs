@@ -458,7 +458,7 @@ impl Handler<BabOrder> for Bab {
         let Some(round) = &mut self.round else { return };
         match order {
             BabOrder::Relay => round.relaying = true,
-            BabOrder::StopReading => round.read_pings_alone(),
+            BabOrder::StopReading => round.need_not_read(),
             BabOrder::Discard => {
                 round.discarding = true;
                 let pending = round.inbound.pending();

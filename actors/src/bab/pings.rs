@@ -22,8 +22,8 @@ pub(super) struct Holding {
     attempt: Attempt,
     channel: Recipient<BabEvent>,
     holds: bool,
-    /// bsr is listened to for its pings alone: what else it says nobody is to have.
-    alone: bool,
+    /// bsr is read from for its pings alone.
+    for_pings: bool,
 }
 
 impl Holding {
@@ -34,7 +34,7 @@ impl Holding {
             attempt,
             channel,
             holds: false,
-            alone: false,
+            for_pings: false,
         }
     }
 
@@ -59,7 +59,6 @@ impl Round {
         };
         let pass = holding.pings.from_bsr(holding.since.elapsed(), &bytes);
         holding.give_up(pass.strange);
-        let alone = holding.alone;
         if let Some(answer) = pass.answer {
             if answer.first {
                 holding.tell(BabNews::PingHeld);
@@ -67,9 +66,6 @@ impl Round {
             add(&counters.held_pings, 1);
             self.local.do_send(ToBsr(Bytes::copy_from_slice(answer.bytes.as_ref())));
             self.refuse(answer.instead_of as u64);
-        }
-        if alone {
-            return self.refuse((pass.kept.as_ref().len() + bytes.len() - pass.skip) as u64);
         }
         self.pass(pass.kept.as_ref());
         if pass.skip < bytes.len() {
@@ -100,25 +96,24 @@ impl Round {
         match most {
             Some(most) => holding.pings.hold(holding.since.elapsed(), most),
             None => {
-                let alone = std::mem::take(&mut holding.alone);
+                let for_pings = std::mem::take(&mut holding.for_pings);
                 let (kept, answered) = holding.pings.let_go();
                 if answered > 0 {
                     holding.tell(BabNews::PingsHeld(answered));
                 }
-                if alone {
-                    self.refuse(kept.as_ref().len() as u64);
+                self.pass(kept.as_ref());
+                if for_pings {
                     self.stop_reading();
-                } else {
-                    self.pass(kept.as_ref());
                 }
             }
         }
     }
 
-    /// Nothing more is read from bsr for the other DRX. While pings are held, they are still.
-    pub(super) fn read_pings_alone(&mut self) {
+    /// bsr is read from no longer; while pings are held, only until then. What else it says goes to the other
+    /// DRX, which throws it away.
+    pub(super) fn need_not_read(&mut self) {
         match self.holding.as_mut().filter(|holding| holding.holds) {
-            Some(holding) => holding.alone = true,
+            Some(holding) => holding.for_pings = true,
             None => self.stop_reading(),
         }
     }
