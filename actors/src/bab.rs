@@ -4,11 +4,17 @@
 //! acknowledged. Back-pressure to bsr comes from here alone: bsr's connection reads what the BAB has
 //! granted, and the BAB grants what its budget holds.
 //!
-//! Two limits govern reading: *unacknowledged* bytes (the budget), and *unsent* bytes, about 1 MiB
-//! while the link drains them: reading far ahead makes data cold. When the link is slow the second
-//! limit is lifted, because taking a burst off bsr's hands is what the relay is for.
+//! Two limits govern reading: *unacknowledged* bytes (the budget, the last part of it only in drips: see
+//! `bab/reading.rs`), and *unsent* bytes, about 1 MiB while the link drains them: reading far ahead makes
+//! data cold. When the link is slow the second limit is lifted, because taking a burst off bsr's hands is
+//! what the relay is for.
 
+pub(crate) mod backing;
+mod kept;
+pub(crate) mod mapping;
 mod pings;
+pub(crate) mod pool;
+mod reading;
 mod store;
 
 use std::rc::Rc;
@@ -24,11 +30,14 @@ use drx_protocol::meta::Strange;
 use drx_protocol::names::{Attempt, ChannelType};
 use tokio::time::Instant;
 
+use crate::api::Reserve;
 use crate::budget::Budget;
 use crate::counters::{Counters, add};
 use crate::link::{LinkSocket, Say, SendData};
-use crate::local::{LocalSocket, MayRead, StopReading, Strike, ToBsr};
+use crate::local::{LocalSocket, StopReading, Strike, ToBsr};
 use pings::Holding;
+pub(crate) use reading::DripNews;
+use reading::Pace;
 use store::Store;
 
 /// What the BAB tells its channel.
@@ -56,6 +65,8 @@ pub(crate) enum BabNews {
     PingsGivenUp(Strange),
     /// Nothing moves on the link any more: this is where a resume can begin.
     AtStandstill(Standstill),
+    /// How bsr is read has changed.
+    Drip(DripNews),
 }
 
 /// A round begins: offsets count from 0.
@@ -69,6 +80,8 @@ pub(crate) struct Begin {
     pub(crate) channel_type: ChannelType,
     /// Granted by us, and by the other DRX.
     pub(crate) windows: (u32, u32),
+    /// The share of the budget that bsr gets only in drips.
+    pub(crate) reserve: Reserve,
     /// Whether pings may come to be held: then bsr's packets are followed.
     pub(crate) hold_pings: bool,
 }
@@ -102,6 +115,8 @@ pub(crate) enum BabOrder {
     Hold,
     /// Nothing more is said to, or taken from, the other DRX; what was received is still written.
     Part,
+    /// The budget may have become larger.
+    Resized,
     /// The round is over: everything is let go.
     End,
 }
@@ -152,8 +167,7 @@ struct Round {
     out: Outbound,
     inbound: Inbound,
     holding: Option<Holding>,
-    /// Bytes that bsr's connection may still read.
-    granted: u64,
+    pace: Pace,
     /// Bytes in the link's queue.
     queued: usize,
     /// Of what is sent next, bytes that were sent on a link before.
@@ -168,6 +182,7 @@ struct Round {
     /// The unsent limit is lifted: the link is slow.
     lifted: bool,
     watch_timer: Option<SpawnHandle>,
+    drip_timer: Option<SpawnHandle>,
     ack_timer: Option<SpawnHandle>,
     budget_timer: Option<SpawnHandle>,
     told_flushed: bool,
@@ -191,6 +206,8 @@ impl Bab {
         round.read_on(ctx);
         self.counters.held.set(round.out.held());
         self.counters.oldest.set(round.store.oldest());
+        self.counters.dripping.set(round.pace.is_dripping());
+        self.counters.forecast.observe(round.budget.held());
         if !round.told_flushed && round.out.flushed() && !round.parted {
             round.told_flushed = true;
             self.channel.do_send(BabEvent { attempt: round.attempt, what: BabNews::Flushed });
@@ -203,13 +220,20 @@ impl Bab {
     }
 
     fn end(&mut self, ctx: &mut Context<Self>) {
-        if let Some(round) = self.round.take() {
-            for timer in [round.watch_timer, round.ack_timer, round.budget_timer].into_iter().flatten() {
+        if let Some(mut round) = self.round.take() {
+            if let Some(news) = round.pace.end() {
+                let what = BabNews::Drip(news);
+                self.channel.do_send(BabEvent { attempt: round.attempt, what });
+            }
+            let timers = [round.watch_timer, round.drip_timer, round.ack_timer, round.budget_timer];
+            for timer in timers.into_iter().flatten() {
                 ctx.cancel_future(timer);
             }
         }
         self.counters.held.set(0);
         self.counters.oldest.set(None);
+        self.counters.dripping.set(false);
+        self.counters.forecast.forget();
     }
 }
 
@@ -287,58 +311,6 @@ impl Round {
         Ok(())
     }
 
-    fn read_on(&mut self, ctx: &mut Context<Bab>) {
-        if !self.reading || self.granted > READ_AHEAD / 2 {
-            return;
-        }
-        let unsent = self.out.unsent() + self.queued as u64;
-        if unsent < UNSENT / 2 {
-            self.lifted = false;
-        }
-        if unsent >= UNSENT {
-            self.watch(ctx);
-            if !self.lifted {
-                return;
-            }
-        }
-        let more = self.budget.promise(READ_AHEAD - self.granted);
-        if more > 0 {
-            self.granted += more;
-            self.local.do_send(MayRead(more as usize));
-        } else if self.granted == 0 && self.out.held() == 0 && self.budget_timer.is_none() {
-            // Another lane holds all of it (an older duplicate, on its way out): nothing that
-            // happens here would tell when there is some again.
-            self.budget_timer = Some(ctx.run_later(BUDGET_AGAIN, |bab, ctx| {
-                let Some(round) = &mut bab.round else { return };
-                round.budget_timer = None;
-                bab.go_on(ctx);
-            }));
-        }
-    }
-
-    /// Finds out whether the link is slow, again and again while much waits for it.
-    ///
-    /// Its rate says it. That much still waits does not: while bsr is faster than the link there is
-    /// always as much as may wait.
-    fn watch(&mut self, ctx: &mut Context<Bab>) {
-        if self.watch_timer.is_some() {
-            return;
-        }
-        let (since, before) = (Instant::now(), self.drained());
-        self.watch_timer = Some(ctx.run_later(WATCH_TIME, move |bab, ctx| {
-            let Some(round) = &mut bab.round else { return };
-            round.watch_timer = None;
-            let enough = FAST.saturating_mul(since.elapsed().as_millis() as u64);
-            round.lifted = round.drained().saturating_sub(before) < enough;
-            bab.go_on(ctx);
-        }));
-    }
-
-    /// The first byte that is not written to the link's socket, give or take the frames' headers.
-    fn drained(&self) -> u64 {
-        self.out.sent().saturating_sub(self.queued as u64)
-    }
-
     fn stop_reading(&mut self) {
         self.reading = false;
         self.local.do_send(StopReading);
@@ -374,7 +346,7 @@ impl Round {
         if self.complete || self.parted {
             return self.refuse(length); // it came behind the end
         }
-        self.granted = self.granted.saturating_sub(length);
+        self.pace.came(length);
         self.budget.hold(length);
         self.out.append(length);
         self.store.append(bytes, Instant::now());
@@ -382,7 +354,7 @@ impl Round {
 
     /// Bytes from bsr that nobody is to have.
     fn refuse(&mut self, bytes: u64) {
-        self.granted = self.granted.saturating_sub(bytes);
+        self.pace.came(bytes);
         self.budget.take_back(bytes);
     }
 
@@ -405,7 +377,7 @@ impl Round {
 impl Drop for Round {
     fn drop(&mut self) {
         self.budget.release(self.out.held());
-        self.budget.take_back(self.granted);
+        self.budget.take_back(self.pace.granted());
     }
 }
 
@@ -418,20 +390,21 @@ impl Handler<Begin> for Bab {
 
     fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
         self.end(ctx);
+        let budget = Rc::clone(match begin.channel_type {
+            ChannelType::Data => &self.budgets.0,
+            ChannelType::Meta => &self.budgets.1,
+        });
         self.round = Some(Round {
             attempt: begin.attempt,
             local: begin.local,
             link: Some(begin.link),
-            budget: Rc::clone(match begin.channel_type {
-                ChannelType::Data => &self.budgets.0,
-                ChannelType::Meta => &self.budgets.1,
-            }),
-            store: Store::default(),
+            store: Store::new(budget.room()),
+            budget,
             out: Outbound::new(begin.windows.1),
             inbound: Inbound::new(begin.windows.0),
             holding: (begin.hold_pings && begin.channel_type == ChannelType::Meta)
                 .then(|| Holding::new(begin.attempt, self.channel.clone())),
-            granted: 0,
+            pace: Pace::new(begin.reserve),
             queued: 0,
             again: 0,
             relaying: false,
@@ -442,6 +415,7 @@ impl Handler<Begin> for Bab {
             complete: false,
             lifted: false,
             watch_timer: None,
+            drip_timer: None,
             ack_timer: None,
             budget_timer: None,
             told_flushed: false,
@@ -484,6 +458,7 @@ impl Handler<BabOrder> for Bab {
                 self.channel.do_send(BabEvent { attempt: round.attempt, what });
             }
             BabOrder::Part => round.part(),
+            BabOrder::Resized => {}
             BabOrder::End => return self.end(ctx),
         }
         self.go_on(ctx);
@@ -582,18 +557,6 @@ impl Handler<Strike> for Bab {
     }
 }
 
-/// What bsr's connection may read before it asks again: two large reads.
-const READ_AHEAD: u64 = 512 * 1024;
-/// Unsent bytes that the BAB reads ahead while the link drains them (docs/testing.md: 17 MiB resident
-/// instead of 108).
-const UNSENT: u64 = 1024 * 1024;
-/// How long the link's rate is measured for.
-const WATCH_TIME: Duration = Duration::from_millis(4);
-/// Bytes in a millisecond: 3 Gbit/s. A link that carries as much is no line over a long distance, and
-/// what waits for it gains nothing by waiting in the BAB instead of at bsr.
-const FAST: u64 = 375_000;
-/// How often a lane asks again while another one holds the whole budget.
-const BUDGET_AGAIN: Duration = Duration::from_millis(20);
 /// What the link is given at a time: two frames are on their way while the next is made.
 const LINK_QUEUE: usize = 512 * 1024;
 /// Bytes written to bsr after which an acknowledgement does not wait for company.

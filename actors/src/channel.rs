@@ -394,6 +394,13 @@ impl ChannelActor {
         }
     }
 
+    /// Goes on if the memory is there; else the supervisor says when it is.
+    fn allocated(&mut self, ctx: &mut Context<Self>) {
+        if self.machine.state() == State::Allocating && self.terms.data.stands() {
+            self.feed(Event::Allocated, "the BAB is there", ctx);
+        }
+    }
+
     fn part_number(&mut self) -> u64 {
         self.parts += 1;
         self.parts
@@ -441,8 +448,7 @@ impl Actor for ChannelActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         match self.machine.state() {
-            // The BAB's memory is committed as it is used, so there is nothing to wait for.
-            State::Allocating => self.feed(Event::Allocated, "the BAB is there", ctx),
+            State::Allocating => self.allocated(ctx),
             _ => {
                 self.tell(ChannelNews::Moved { to: self.machine.state(), channel_type: None });
                 self.act(Action::OpenLink, ctx);
@@ -467,6 +473,8 @@ impl Handler<ChannelOrder> for ChannelActor {
                 }
             }
             ChannelOrder::Hurry(whom) => self.hurry(whom, ctx),
+            ChannelOrder::Allocated => self.allocated(ctx),
+            ChannelOrder::Resized => self.order_bab(BabOrder::Resized),
             ChannelOrder::Stop => self.feed(Event::Stop, "", ctx),
         }
     }
@@ -476,7 +484,9 @@ impl Handler<BabEvent> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, event: BabEvent, ctx: &mut Context<Self>) {
-        if event.attempt != self.machine.attempt() {
+        if let BabNews::Drip(news) = event.what {
+            self.log_drips(news, event.attempt); // also when the round is over
+        } else if event.attempt != self.machine.attempt() {
             return;
         }
         match event.what {
@@ -487,6 +497,7 @@ impl Handler<BabEvent> for ChannelActor {
             BabNews::PingsGivenUp(strange) => self.pings_given_up(strange),
             BabNews::Violated(violation) => self.protocol_error(&violation.to_string(), ctx),
             BabNews::AtStandstill(standstill) => self.at_standstill(standstill, ctx),
+            BabNews::Drip(_) => {}
         }
     }
 }

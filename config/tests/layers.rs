@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{R0, errors_of, file, good, pairs};
-use drx_config::{CongestionControl, Level, Sources};
+use drx_config::{CongestionControl, Level, Reserve, Sources};
 
 #[test]
 fn nothing_at_all_is_a_configuration() {
@@ -61,6 +61,7 @@ fn a_resource_inherits_what_it_does_not_override() {
         r#"
 [resource.bab]
 size = "1MiB"
+reserve = "512KiB"
 [resource.link]
 congestion_control = "cubic"
 connect_timeout = "1.5s"
@@ -77,11 +78,16 @@ outside = "10.77.9.1:7780"
 peer = "10.77.9.2:7780"
 "#
     );
-    let environment =
-        [("DRX_BAB__SIZE", "2MiB"), ("DRX_RESTART__JITTER", "0"), ("DRX_RESTART__MAX_FAILURES", "7")];
+    let environment = [
+        ("DRX_BAB__SIZE", "2MiB"),
+        ("DRX_BAB__RESERVE", "20%"),
+        ("DRX_RESTART__JITTER", "0"),
+        ("DRX_RESTART__MAX_FAILURES", "7"),
+    ];
     let config = good(&file(&text).environment(pairs(&environment)));
     let [r0, r1] = &config.resources[..] else { panic!("{:?}", config.resources) };
     assert_eq!((r0.bab.size, r1.bab.size), (1 << 20, 2 << 20));
+    assert_eq!((r0.bab.reserve, r1.bab.reserve), (Reserve::Bytes(512 << 10), Reserve::Percent(20)));
     assert_eq!((r0.link.window, r1.link.window), (2 << 20, 2 << 20));
     assert_eq!(r0.link.congestion_control, CongestionControl::Named("cubic".to_owned()));
     assert_eq!(r1.link.congestion_control, CongestionControl::Auto);
@@ -122,9 +128,6 @@ fn what_comes_later_is_accepted_at_its_default() {
 [node]
 bandwidth = 0
 [bab]
-reserve = "auto"
-backing = "memory"
-directory = "/var/lib/drx"
 [link]
 compression = "none"
 bandwidth = "0"
