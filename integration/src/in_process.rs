@@ -38,8 +38,7 @@ impl InProcess {
     /// Starts a relay whose actors may be struck.
     pub fn start_new(places: &Places, restart: RestartSettings, resume_timeout: Duration) -> InProcess {
         let settings = settings(places, restart, resume_timeout);
-        let mut relay =
-            InProcess { name: places.node.clone(), settings, life: None, log: Arc::default() };
+        let mut relay = InProcess { name: places.node.clone(), settings, life: None, log: Arc::default() };
         relay.start();
         relay
     }

@@ -49,7 +49,8 @@ fn ends_of_bsr_relays_and_actors_and_breaks_of_links() {
 fn processes(resume_timeout: &str) {
     let _alone = alone();
     let resume = format!("link.resume_timeout={resume_timeout}");
-    let pair = Pair::of_processes(&["restart.max=200ms", "restart.max_failures=1000000", "bab.size=4MiB", &resume]);
+    let pair =
+        Pair::of_processes(&["restart.max=200ms", "restart.max_failures=1000", "bab.size=4MiB", &resume]);
     let pair = many_ends(pair, resume_timeout != "0");
     for site in [&pair.one, &pair.two] {
         let log = site.node.log();
@@ -61,7 +62,7 @@ fn processes(resume_timeout: &str) {
 fn in_process(resume_timeout: Duration) {
     let _alone = alone();
     quiet_about_strikes();
-    let restart = RestartSettings { max: RESTART_MAX, max_failures: 1_000_000, ..RestartSettings::default() };
+    let restart = RestartSettings { max: RESTART_MAX, max_failures: 1000, ..RestartSettings::default() };
     let pair = Pair::new(|places| InProcess::start_new(places, restart, resume_timeout));
     pair.until_quiet();
     many_ends(pair, !resume_timeout.is_zero());
@@ -147,7 +148,10 @@ impl Event {
         let site = chance.usize(..2);
         match chance.u8(..if N::ACTORS { 10 } else { 5 }) {
             0 => Event::Bsr { site, meta: chance.bool(), hard: chance.bool() },
-            1 => Event::Way { to_two: chance.bool(), end: if chance.bool() { Cut::Reset } else { Cut::Finish } },
+            1 => Event::Way {
+                to_two: chance.bool(),
+                end: if chance.bool() { Cut::Reset } else { Cut::Finish },
+            },
             2 => Event::BothWays,
             3 => Event::Unnoticed { to_two: chance.bool() },
             4 => Event::Relay { site },
@@ -234,7 +238,8 @@ impl Streams {
         for site in [&pair.one, &pair.two] {
             until_ok(LIMIT, || {
                 let resource = site.resource()?;
-                let whole = |standing| !matches!(standing, Standing::Resuming | Standing::In(State::Bridging));
+                let whole =
+                    |standing| !matches!(standing, Standing::Resuming | Standing::In(State::Bridging));
                 let all = resource.channels.iter().all(|c| c.link_up && whole(c.standing));
                 (all && resource.session).then_some(()).ok_or_else(|| format!("{what}: {resource:?}"))
             });

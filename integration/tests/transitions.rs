@@ -9,9 +9,9 @@ use drx_integration::forwarder::{self, Halves};
 use drx_integration::pair::{Opening, Pair, Session, join};
 use drx_integration::pattern::{PIECE, Pattern};
 use drx_integration::process::Process;
-use drx_protocol::{Standing, State};
-use drx_protocol::report::ChannelReport;
 use drx_protocol::names::{ChannelType, Lane, Role};
+use drx_protocol::report::ChannelReport;
+use drx_protocol::{Standing, State};
 
 /// What an acceptor does (docs/channels.md 2).
 const ACCEPTOR: &[&str] = &[
@@ -349,7 +349,8 @@ fn end(pair: &Pair<Process>, session: Session) {
 fn a_lost_link_ends_a_session_step_by_step() {
     let mut pair = pair("0");
     pair.one.bsr.bound_receive_buffer(32 * 1024);
-    let Session { data: [data_one, data_two], meta: [meta_one, meta_two] } = pair.establish(Opening::DataByTwo);
+    let Session { data: [data_one, data_two], meta: [meta_one, meta_two] } =
+        pair.establish(Opening::DataByTwo);
     let pattern = Pattern::new(3);
     pattern.send(&data_two, 0, SENT).unwrap();
     // Bytes wait at both sides: at the far one for bsr, at the near one for the window.
@@ -401,7 +402,8 @@ fn a_lost_link_ends_a_session_step_by_step() {
             ]
         );
         let at = |role, step: &str| {
-            let index = log.transitions().position(|t| t.role == role && t.lane == "0" && t.to_string() == step);
+            let index =
+                log.transitions().position(|t| t.role == role && t.lane == "0" && t.to_string() == step);
             index.unwrap_or_else(|| panic!("{}: no {role} {step}", site.places.node))
         };
         assert!(at(data, "close_pending -> stopping") < at(meta, "stopping -> stopped"));
