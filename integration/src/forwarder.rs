@@ -129,6 +129,11 @@ impl Forwarder {
         self.shared.ways.lock().unwrap().len()
     }
 
+    /// Connections that were passed on so far.
+    pub fn dials(&self) -> usize {
+        self.shared.numbers.load(Ordering::Relaxed)
+    }
+
     /// Ends every connection that stands, towards both sides. New ones are passed on.
     pub fn cut(&self, end: End) {
         drop(self.cut_towards([end; 2]));
