@@ -86,9 +86,9 @@ impl Lanes {
 
 /// One cut.
 pub(crate) struct Cut {
-    number: u64,
-    kind: Kind,
-    lanes: Lanes,
+    pub(crate) number: u64,
+    pub(crate) kind: Kind,
+    pub(crate) lanes: Lanes,
 }
 
 impl Cut {

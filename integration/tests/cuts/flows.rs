@@ -135,8 +135,8 @@ impl Gauge {
 
 /// A reader whose bytes are gauged.
 pub(crate) struct Gauged<'a> {
-    stream: &'a TcpStream,
-    gauge: &'a Gauge,
+    pub(crate) stream: &'a TcpStream,
+    pub(crate) gauge: &'a Gauge,
 }
 
 impl Read for Gauged<'_> {
