@@ -4,6 +4,7 @@
 //! has just come back, the first handshake that gets through counts. The acceptor waits for that dial, which
 //! may also come while it still takes the old connection for alive.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
@@ -45,7 +46,7 @@ pub(super) struct Resuming {
 /// the dials, each would take the round from the one before.
 #[derive(Default)]
 struct Dials {
-    under_way: Vec<SpawnHandle>,
+    under_way: BTreeMap<u64, SpawnHandle>,
     next: Option<SpawnHandle>,
     /// The newest dial whose HELLO is out.
     greeted: u64,
@@ -114,7 +115,7 @@ impl ChannelActor {
     /// Nothing is waited for any more: it was resumed, or is lost.
     pub(super) fn end_resume(&mut self, ctx: &mut Context<Self>) {
         let Some(Resuming { timer, dials, .. }) = self.resuming.take() else { return };
-        for handle in dials.under_way.into_iter().chain(dials.next).chain([timer]) {
+        for handle in dials.under_way.into_values().chain(dials.next).chain([timer]) {
             ctx.cancel_future(handle);
         }
     }
@@ -165,13 +166,16 @@ impl ChannelActor {
             }
         };
         let number = self.next_dial();
-        let dial = ctx.spawn(dialled.into_actor(self).map(move |dialled, channel, ctx| match dialled {
-            Ok(stream) => channel.greet_again(number, stream, deadline, ctx),
-            Err(error) => channel.in_vain(number, &error),
+        let dial = ctx.spawn(dialled.into_actor(self).map(move |dialled, channel, ctx| {
+            channel.dial_is_over(number);
+            match dialled {
+                Ok(stream) => channel.greet_again(number, stream, deadline, ctx),
+                Err(error) => channel.in_vain(number, &error),
+            }
         }));
         let next = ctx.run_later(DIAL_AGAIN, |channel, ctx| channel.dial_again(ctx));
         if let Some(Resuming { dials, .. }) = &mut self.resuming {
-            dials.under_way.push(dial);
+            dials.under_way.insert(number, dial);
             dials.next = Some(next);
         }
     }
@@ -197,19 +201,19 @@ impl ChannelActor {
                 Err(_) => Err(HandshakeFailure::TooLate),
             }
         };
-        let greeting = ctx.spawn(greeted.into_actor(self).map(move |met, channel, ctx| match met {
-            Ok((stream, welcome)) => channel.welcomed_back(number, stream, &welcome, &standstill, ctx),
-            Err(HandshakeFailure::Refused(refused)) if channel.is_newest(number) => {
-                channel.feed(
-                    Event::LinkLost,
-                    &format!("the other DRX does not resume the link: {refused}"),
-                    ctx,
-                );
+        let greeting = ctx.spawn(greeted.into_actor(self).map(move |met, channel, ctx| {
+            channel.dial_is_over(number);
+            match met {
+                Ok((stream, welcome)) => channel.welcomed_back(number, stream, &welcome, &standstill, ctx),
+                Err(HandshakeFailure::Refused(refused)) if channel.is_newest(number) => {
+                    let why = format!("the other DRX does not resume the link: {refused}");
+                    channel.feed(Event::LinkLost, &why, ctx);
+                }
+                Err(failure) => channel.in_vain(number, &failure.to_string()),
             }
-            Err(failure) => channel.in_vain(number, &failure.to_string()),
         }));
         if let Some(Resuming { dials, .. }) = &mut self.resuming {
-            dials.under_way.push(greeting);
+            dials.under_way.insert(number, greeting);
         }
     }
 
@@ -237,6 +241,12 @@ impl ChannelActor {
         self.content();
         let Welcome { checksums, window, epoch, next_offset: next, .. } = *welcome;
         self.carry_on(stream, Resumed { preface: Bytes::new(), checksums, window, epoch, next }, ctx);
+    }
+
+    fn dial_is_over(&mut self, number: u64) {
+        if let Some(Resuming { dials, .. }) = &mut self.resuming {
+            dials.under_way.remove(&number);
+        }
     }
 
     fn is_newest(&self, number: u64) -> bool {
