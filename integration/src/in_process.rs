@@ -79,7 +79,7 @@ impl InProcess {
         wait_for(self.relay().send(panic)).expect("the relay answers").expect("faults are allowed");
     }
 
-    /// What it has logged.
+    /// What it has logged, the end of it: the process is to stay small however long it runs.
     pub fn log(&self) -> Log {
         Log::new(self.log.lock().unwrap().clone())
     }
@@ -143,6 +143,11 @@ impl Drain for Lines {
         let mut log = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         log.push_str(&line.0.replace('\n', " "));
         log.push('\n');
+        if log.len() > MOST_LOG {
+            let half = log.len() / 2;
+            let lines = log.as_bytes()[half..].iter().position(|&byte| byte == b'\n');
+            log.drain(..lines.map_or(log.len(), |end| half + end + 1));
+        }
         Ok(())
     }
 }
@@ -155,3 +160,6 @@ impl Serializer for Line {
         Ok(())
     }
 }
+
+/// Bytes of log that are kept, half of them at least.
+const MOST_LOG: usize = 1 << 20;
