@@ -145,8 +145,9 @@ impl Drain for Lines {
         log.push('\n');
         if log.len() > MOST_LOG {
             let half = log.len() / 2;
-            let lines = log.as_bytes()[half..].iter().position(|&byte| byte == b'\n');
-            log.drain(..lines.map_or(log.len(), |end| half + end + 1));
+            let line = log.as_bytes()[half..].iter().position(|&byte| byte == b'\n');
+            let end = line.map_or(log.len(), |line| half + line + 1);
+            log.drain(..end);
         }
         Ok(())
     }
