@@ -144,9 +144,23 @@ enum Event {
 }
 
 impl Event {
-    fn any<N: Mortal>(chance: &mut Rng) -> Event {
+    /// One, or two that coincide: in the midst of what the first one begins comes the second.
+    fn some<N: Mortal>(chance: &mut Rng) -> Vec<Event> {
+        let first = Event::any(chance, if N::ACTORS { 10 } else { 5 });
+        let second = (chance.u8(..3) == 0).then(|| Event::any(chance, 4));
+        let mut events: Vec<_> = [first].into_iter().chain(second).collect();
+        if let Event::Relay { site } = &mut events[0]
+            && !N::ACTORS
+        {
+            // Of two processes the first one lives through all of it: what it leaves behind would show.
+            *site = 1;
+        }
+        events
+    }
+
+    fn any(chance: &mut Rng, kinds: u8) -> Event {
         let site = chance.usize(..2);
-        match chance.u8(..if N::ACTORS { 10 } else { 5 }) {
+        match chance.u8(..kinds) {
             0 => Event::Bsr { site, meta: chance.bool(), hard: chance.bool() },
             1 => Event::Way {
                 to_two: chance.bool(),
@@ -177,10 +191,10 @@ impl Event {
     fn happen<N: Mortal>(self, pair: &mut Pair<N>, streams: &mut Streams) -> Option<Halves> {
         let way = |to_two| if to_two { &pair.way_to_two } else { &pair.way_to_one };
         match self {
-            Event::Bsr { site, meta, hard } => {
-                let stream = streams.take(site, meta);
-                if hard { reset(stream) } else { drop(stream) }
-            }
+            Event::Bsr { site, meta, hard } => match streams.take(site, meta) {
+                Some(stream) if hard => reset(stream),
+                stream => drop(stream),
+            },
             Event::Way { to_two, end } => way(to_two).cut(end),
             Event::BothWays => {
                 way(false).cut(Cut::Finish);
@@ -221,9 +235,10 @@ impl Streams {
         Streams(ends.into())
     }
 
-    fn take(&mut self, site: usize, meta: bool) -> TcpStream {
-        let index = self.0.iter().position(|end| (end.site, end.meta) == (site, meta)).unwrap();
-        self.0.remove(index).stream
+    /// One of them, unless it has gone before.
+    fn take(&mut self, site: usize, meta: bool) -> Option<TcpStream> {
+        let index = self.0.iter().position(|end| (end.site, end.meta) == (site, meta))?;
+        Some(self.0.remove(index).stream)
     }
 
     /// The session stands on what is left, or on what was made anew, and every byte arrives. Then both
@@ -314,20 +329,26 @@ fn many_ends<N: Mortal>(mut pair: Pair<N>, resumes: bool) -> Pair<N> {
     let mut standing = pair.establish_again(opening(&mut chance), LIMIT);
     for round in 0..rounds {
         let mut streams = Streams::of(standing, round, &mut chance);
-        let event = Event::any::<N>(&mut chance);
-        let what = format!("round {round}, {event:?}");
-        let ends = event.ends(&pair, resumes);
+        let events = Event::some::<N>(&mut chance);
+        let what = format!("round {round}, {events:?}");
+        let ends = events.iter().any(|event| event.ends(&pair, resumes));
         let failures = failures(&pair);
         let mut began = Instant::now();
-        let halves = event.happen(&mut pair, &mut streams);
-        match event {
+        let mut halves = Vec::new();
+        for event in &events {
+            halves.extend(event.happen(&mut pair, &mut streams));
+            thread::sleep(BETWEEN.mul_f64(chance.f64()));
+        }
+        match events[0] {
             // Whoever waits for a dead relay hears of its end when it is back.
             Event::Relay { site } if resumes => {
                 pair.site_mut(site).node.start();
                 began = Instant::now();
             }
             // Nobody is there to be struck where no bsr is.
-            Event::Actor { victim, .. } if !ends && !matches!(victim, Victim::Local(_)) => {
+            Event::Actor { victim, .. }
+                if !ends && events.len() == 1 && !matches!(victim, Victim::Local(_)) =>
+            {
                 let counted = || (self::failures(&pair) > failures).then_some(());
                 until(format_args!("{what} is counted"), LIMIT, counted);
             }
@@ -338,7 +359,7 @@ fn many_ends<N: Mortal>(mut pair: Pair<N>, resumes: bool) -> Pair<N> {
         } else {
             streams.goes_on(&pair, round, &what);
         }
-        if let Event::Relay { site } = event
+        if let Event::Relay { site } = events[0]
             && !resumes
         {
             pair.site_mut(site).node.start();
@@ -421,6 +442,8 @@ fn quiet_about_strikes() {
 }
 
 const ROUNDS: u64 = 25;
+/// Between two that coincide, at most: a resume takes about so long.
+const BETWEEN: Duration = Duration::from_millis(5);
 const RESTART_MAX: Duration = Duration::from_millis(200);
 /// A lost link is dialled again after at most `restart.max`, may be refused once (`busy`) while the other
 /// side gives the old one up, and is dialled again; then comes the handshake, and bsr. The rest is what

@@ -137,12 +137,17 @@ impl Gauge {
 pub(crate) struct Gauged<'a> {
     pub(crate) stream: &'a TcpStream,
     pub(crate) gauge: &'a Gauge,
+    pub(crate) slow: bool,
 }
 
 impl Read for Gauged<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.stream.read(bytes)?;
+        let most = if self.slow { SLOW_PIECE.min(bytes.len()) } else { bytes.len() };
+        let count = self.stream.read(&mut bytes[..most])?;
         self.gauge.came(count);
+        if self.slow {
+            thread::sleep(SLOW);
+        }
         Ok(count)
     }
 }
@@ -173,3 +178,6 @@ impl Display for Pauses {
 
 /// Between two words on meta.
 const PING: Duration = Duration::from_millis(1);
+/// A slow reader's 6 MiB/s at most.
+const SLOW_PIECE: usize = 64 * 1024;
+const SLOW: Duration = Duration::from_millis(10);

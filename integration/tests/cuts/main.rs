@@ -29,8 +29,27 @@ fn forty_cuts_cost_a_pause() {
     Transfer {
         volume: 512 << 20,
         cuts: 40,
+        slow: false,
         keepalive_timeout: Duration::from_secs(1),
         settings: &["link.keepalive_interval=200ms", "link.keepalive_timeout=1s"],
+    }
+    .run();
+}
+
+/// With small buffers, readers that are slow, and so every buffer on the way full at each cut.
+#[test]
+fn thirty_cuts_of_full_links_cost_a_pause() {
+    Transfer {
+        volume: 96 << 20,
+        cuts: 30,
+        slow: true,
+        keepalive_timeout: Duration::from_secs(1),
+        settings: &[
+            "link.keepalive_interval=200ms",
+            "link.keepalive_timeout=1s",
+            "link.window=64KiB",
+            "bab.size=1MiB",
+        ],
     }
     .run();
 }
@@ -38,7 +57,14 @@ fn forty_cuts_cost_a_pause() {
 #[test]
 #[ignore = "takes minutes: 4 GiB each way, 100 cuts, and the clocks that are given by default"]
 fn a_hundred_cuts_cost_a_pause() {
-    Transfer { volume: 4 << 30, cuts: 100, keepalive_timeout: Duration::from_secs(5), settings: &[] }.run();
+    Transfer {
+        volume: 4 << 30,
+        cuts: 100,
+        slow: false,
+        keepalive_timeout: Duration::from_secs(5),
+        settings: &[],
+    }
+    .run();
 }
 
 /// What is carried, and how often it is interrupted.
@@ -46,6 +72,8 @@ struct Transfer {
     /// Bytes each way, on data.
     volume: u64,
     cuts: u64,
+    /// Both bsr read less than comes.
+    slow: bool,
     keepalive_timeout: Duration,
     settings: &'static [&'static str],
 }
@@ -54,7 +82,12 @@ impl Transfer {
     fn run(self) {
         let mut chance = Rng::with_seed(seed());
         let settings = [self.settings, &["link.resume_timeout=10s"]].concat();
-        let pair = Pair::of_processes(&settings);
+        let mut pair = Pair::of_processes(&settings);
+        if self.slow {
+            for site in [&mut pair.one, &mut pair.two] {
+                site.bsr.bound_receive_buffer(16 * 1024);
+            }
+        }
         let session = pair.establish(Opening::DataByTwo);
         let before = Channels::of(&pair);
         let slab = self.volume / self.cuts;
@@ -74,7 +107,7 @@ impl Transfer {
                             .expect("bsr's bytes are taken");
                     }
                 });
-                let gauged = Gauged { stream: receiver, gauge: &flows.data[1 - from] };
+                let gauged = Gauged { stream: receiver, gauge: &flows.data[1 - from], slow: self.slow };
                 scope.spawn(move || {
                     let came = pattern.check(gauged, 0, (self.cuts + AHEAD) * slab, PIECE);
                     assert_eq!(came, Ok(()), "towards site {}", 2 - from);
