@@ -117,10 +117,7 @@ fn a_relay_that_hangs_for_twenty_seconds_costs_the_session() {
     for end in [&data_two, &meta_two] {
         let took = closed_after(end, began);
         println!("the other side waited for {took:.1?}");
-        assert!(
-            took > Duration::from_secs(5 + 10 - 1) && took < Duration::from_secs(5 + 10) + PROMPT,
-            "{took:?}"
-        );
+        assert!(took > KEEPALIVE + RESUME - SLACK && took < NOTICED + RESUME + PROMPT, "{took:?}");
     }
     thread::sleep(Duration::from_secs(20).saturating_sub(began.elapsed()));
     let began = Instant::now();
@@ -200,6 +197,35 @@ fn a_line_that_is_away_for_too_long_costs_the_session() {
         drop(session);
         ways.iter().for_each(|way| way.open());
         pair.until_quiet();
+    }
+}
+
+/// Who dials does not wait for the other side to notice; who is dialled has to, and the keepalive does.
+#[test]
+fn a_link_that_only_one_side_knows_to_be_cut_is_resumed() {
+    let pair = Pair::of_processes(&[]);
+    let session = pair.establish(Opening::DataByTwo);
+    let cut = |ends, number| {
+        let began = Instant::now();
+        let halves = pair.way_to_two.cut_towards(ends);
+        for site in [&pair.one, &pair.two] {
+            until_resumed(site, &[ChannelType::Data], number);
+        }
+        let took = began.elapsed();
+        session.check();
+        drop(halves); // what is left of the old connection changes nothing
+        session.check();
+        took
+    };
+    let took = cut([End::Finish, End::Silence], 1);
+    assert!(took < PROMPT, "{took:?}");
+    pair.two.node.until_logged(0, &["to: resuming", "the other DRX resumes the link on a new connection"]);
+    let took = cut([End::Silence, End::Reset], 2);
+    assert!(took < NOTICED + PROMPT, "{took:?}");
+    pair.one.node.until_logged(0, &["to: resuming", "the other DRX was silent"]);
+    for channel in in_session(&pair.one).unwrap().into_iter().chain(in_session(&pair.two).unwrap()) {
+        let times = if channel.channel_type == Some(ChannelType::Data) { 2 } else { 0 };
+        assert_eq!(channel.resumes, times, "{channel:?}");
     }
 }
 
@@ -287,6 +313,12 @@ fn ctl(site: &Site<Process>, arguments: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
+/// `keepalive_timeout` as it is given by default.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+/// With the `keepalive_interval` in which it is looked at.
+const NOTICED: Duration = Duration::from_secs(5 + 1);
+/// `resume_timeout` as it is given by default, and as it is set.
+const RESUME: Duration = Duration::from_secs(10);
 const RESUME_TIMEOUT: Duration = Duration::from_secs(2);
 const DELAY: Duration = Duration::from_millis(400);
 /// More than all kernels and windows on the way hold.
