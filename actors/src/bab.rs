@@ -4,10 +4,17 @@
 //! acknowledged. Back-pressure to bsr comes from here alone: bsr's connection reads what the BAB has
 //! granted, and the BAB grants what its budget holds.
 //!
-//! Two limits govern reading: *unacknowledged* bytes (the budget), and *unsent* bytes, about 1 MiB
-//! while the link drains them: reading far ahead makes data cold. When the link is slow the second
-//! limit is lifted, because taking a burst off bsr's hands is what the relay is for.
+//! Two limits govern reading: *unacknowledged* bytes (the budget, the last part of it only in drips: see
+//! `bab/reading.rs`), and *unsent* bytes, about 1 MiB while the link drains them: reading far ahead makes
+//! data cold. When the link is slow the second limit is lifted, because taking a burst off bsr's hands is
+//! what the relay is for.
 
+pub(crate) mod backing;
+mod kept;
+pub(crate) mod mapping;
+mod pings;
+pub(crate) mod pool;
+mod reading;
 mod store;
 
 use std::rc::Rc;
@@ -19,13 +26,18 @@ use drx_protocol::channel::Finish;
 use drx_protocol::delivery::{Inbound, Outbound, Standstill, Violation};
 use drx_protocol::ending::Ending;
 use drx_protocol::frame::{Credit, Frame, HEADER_LEN, Payload};
+use drx_protocol::meta::Strange;
 use drx_protocol::names::{Attempt, ChannelType};
 use tokio::time::Instant;
 
+use crate::api::Reserve;
 use crate::budget::Budget;
 use crate::counters::{Counters, add};
 use crate::link::{LinkSocket, Say, SendData};
-use crate::local::{LocalSocket, MayRead, StopReading, Strike, ToBsr};
+use crate::local::{LocalSocket, StopReading, Strike, ToBsr};
+use pings::Holding;
+pub(crate) use reading::DripNews;
+use reading::Pace;
 use store::Store;
 
 /// What the BAB tells its channel.
@@ -45,8 +57,16 @@ pub(crate) enum BabNews {
     Delivered,
     /// The other DRX did what no relay does.
     Violated(Violation),
+    /// A ping of bsr's was answered here, the first since they are held.
+    PingHeld,
+    /// Pings are held no longer; so many were answered.
+    PingsHeld(u64),
+    /// No ping of this round is held: its meta is not understood.
+    PingsGivenUp(Strange),
     /// Nothing moves on the link any more: this is where a resume can begin.
     AtStandstill(Standstill),
+    /// How bsr is read has changed.
+    Drip(DripNews),
 }
 
 /// A round begins: offsets count from 0.
@@ -60,6 +80,10 @@ pub(crate) struct Begin {
     pub(crate) channel_type: ChannelType,
     /// Granted by us, and by the other DRX.
     pub(crate) windows: (u32, u32),
+    /// The share of the budget that bsr gets only in drips.
+    pub(crate) reserve: Reserve,
+    /// Whether pings may come to be held: then bsr's packets are followed.
+    pub(crate) hold_pings: bool,
 }
 
 /// The round goes on, over another connection.
@@ -83,12 +107,16 @@ pub(crate) enum BabOrder {
     StopReading,
     /// bsr is gone: what comes is thrown away and acknowledged as written.
     Discard,
+    /// bsr's pings are held, for so long at most; or no longer.
+    HoldPings(Option<Duration>),
     /// Send FIN.
     Finish(Finish, Ending),
     /// The link is broken: what is from bsr is held until [`GoOn`]; [`BabNews::AtStandstill`] follows.
     Hold,
     /// Nothing more is said to, or taken from, the other DRX; what was received is still written.
     Part,
+    /// The budget may have become larger.
+    Resized,
     /// The round is over: everything is let go.
     End,
 }
@@ -138,8 +166,8 @@ struct Round {
     store: Store,
     out: Outbound,
     inbound: Inbound,
-    /// Bytes that bsr's connection may still read.
-    granted: u64,
+    holding: Option<Holding>,
+    pace: Pace,
     /// Bytes in the link's queue.
     queued: usize,
     /// Of what is sent next, bytes that were sent on a link before.
@@ -154,6 +182,7 @@ struct Round {
     /// The unsent limit is lifted: the link is slow.
     lifted: bool,
     watch_timer: Option<SpawnHandle>,
+    drip_timer: Option<SpawnHandle>,
     ack_timer: Option<SpawnHandle>,
     budget_timer: Option<SpawnHandle>,
     told_flushed: bool,
@@ -177,6 +206,8 @@ impl Bab {
         round.read_on(ctx);
         self.counters.held.set(round.out.held());
         self.counters.oldest.set(round.store.oldest());
+        self.counters.dripping.set(round.pace.is_dripping());
+        self.counters.forecast.observe(round.budget.held());
         if !round.told_flushed && round.out.flushed() && !round.parted {
             round.told_flushed = true;
             self.channel.do_send(BabEvent { attempt: round.attempt, what: BabNews::Flushed });
@@ -189,13 +220,20 @@ impl Bab {
     }
 
     fn end(&mut self, ctx: &mut Context<Self>) {
-        if let Some(round) = self.round.take() {
-            for timer in [round.watch_timer, round.ack_timer, round.budget_timer].into_iter().flatten() {
+        if let Some(mut round) = self.round.take() {
+            if let Some(news) = round.pace.end() {
+                let what = BabNews::Drip(news);
+                self.channel.do_send(BabEvent { attempt: round.attempt, what });
+            }
+            let timers = [round.watch_timer, round.drip_timer, round.ack_timer, round.budget_timer];
+            for timer in timers.into_iter().flatten() {
                 ctx.cancel_future(timer);
             }
         }
         self.counters.held.set(0);
         self.counters.oldest.set(None);
+        self.counters.dripping.set(false);
+        self.counters.forecast.forget();
     }
 }
 
@@ -273,58 +311,6 @@ impl Round {
         Ok(())
     }
 
-    fn read_on(&mut self, ctx: &mut Context<Bab>) {
-        if !self.reading || self.granted > READ_AHEAD / 2 {
-            return;
-        }
-        let unsent = self.out.unsent() + self.queued as u64;
-        if unsent < UNSENT / 2 {
-            self.lifted = false;
-        }
-        if unsent >= UNSENT {
-            self.watch(ctx);
-            if !self.lifted {
-                return;
-            }
-        }
-        let more = self.budget.promise(READ_AHEAD - self.granted);
-        if more > 0 {
-            self.granted += more;
-            self.local.do_send(MayRead(more as usize));
-        } else if self.granted == 0 && self.out.held() == 0 && self.budget_timer.is_none() {
-            // Another lane holds all of it (an older duplicate, on its way out): nothing that
-            // happens here would tell when there is some again.
-            self.budget_timer = Some(ctx.run_later(BUDGET_AGAIN, |bab, ctx| {
-                let Some(round) = &mut bab.round else { return };
-                round.budget_timer = None;
-                bab.go_on(ctx);
-            }));
-        }
-    }
-
-    /// Finds out whether the link is slow, again and again while much waits for it.
-    ///
-    /// Its rate says it. That much still waits does not: while bsr is faster than the link there is
-    /// always as much as may wait.
-    fn watch(&mut self, ctx: &mut Context<Bab>) {
-        if self.watch_timer.is_some() {
-            return;
-        }
-        let (since, before) = (Instant::now(), self.drained());
-        self.watch_timer = Some(ctx.run_later(WATCH_TIME, move |bab, ctx| {
-            let Some(round) = &mut bab.round else { return };
-            round.watch_timer = None;
-            let enough = FAST.saturating_mul(since.elapsed().as_millis() as u64);
-            round.lifted = round.drained().saturating_sub(before) < enough;
-            bab.go_on(ctx);
-        }));
-    }
-
-    /// The first byte that is not written to the link's socket, give or take the frames' headers.
-    fn drained(&self) -> u64 {
-        self.out.sent().saturating_sub(self.queued as u64)
-    }
-
     fn stop_reading(&mut self) {
         self.reading = false;
         self.local.do_send(StopReading);
@@ -347,10 +333,29 @@ impl Round {
             let skip = known.min(piece.len());
             known -= skip;
             if skip < piece.len() {
+                self.hear(&piece[skip..]);
                 self.local.do_send(ToBsr(piece.slice(skip..)));
             }
         }
         Ok(())
+    }
+
+    /// Bytes from bsr for the other DRX.
+    fn keep(&mut self, bytes: Bytes) {
+        let length = bytes.len() as u64;
+        if self.complete || self.parted {
+            return self.refuse(length); // it came behind the end
+        }
+        self.pace.came(length);
+        self.budget.hold(length);
+        self.out.append(length);
+        self.store.append(bytes, Instant::now());
+    }
+
+    /// Bytes from bsr that nobody is to have.
+    fn refuse(&mut self, bytes: u64) {
+        self.pace.came(bytes);
+        self.budget.take_back(bytes);
     }
 
     fn frame(&mut self, frame: Frame, counters: &Counters) -> Result<(), Violation> {
@@ -372,7 +377,7 @@ impl Round {
 impl Drop for Round {
     fn drop(&mut self) {
         self.budget.release(self.out.held());
-        self.budget.take_back(self.granted);
+        self.budget.take_back(self.pace.granted());
     }
 }
 
@@ -385,18 +390,21 @@ impl Handler<Begin> for Bab {
 
     fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
         self.end(ctx);
+        let budget = Rc::clone(match begin.channel_type {
+            ChannelType::Data => &self.budgets.0,
+            ChannelType::Meta => &self.budgets.1,
+        });
         self.round = Some(Round {
             attempt: begin.attempt,
             local: begin.local,
             link: Some(begin.link),
-            budget: Rc::clone(match begin.channel_type {
-                ChannelType::Data => &self.budgets.0,
-                ChannelType::Meta => &self.budgets.1,
-            }),
-            store: Store::default(),
+            store: Store::new(budget.room()),
+            budget,
             out: Outbound::new(begin.windows.1),
             inbound: Inbound::new(begin.windows.0),
-            granted: 0,
+            holding: (begin.hold_pings && begin.channel_type == ChannelType::Meta)
+                .then(|| Holding::new(begin.attempt, self.channel.clone())),
+            pace: Pace::new(begin.reserve),
             queued: 0,
             again: 0,
             relaying: false,
@@ -407,6 +415,7 @@ impl Handler<Begin> for Bab {
             complete: false,
             lifted: false,
             watch_timer: None,
+            drip_timer: None,
             ack_timer: None,
             budget_timer: None,
             told_flushed: false,
@@ -423,12 +432,13 @@ impl Handler<BabOrder> for Bab {
         let Some(round) = &mut self.round else { return };
         match order {
             BabOrder::Relay => round.relaying = true,
-            BabOrder::StopReading => round.stop_reading(),
+            BabOrder::StopReading => round.need_not_read(),
             BabOrder::Discard => {
                 round.discarding = true;
                 let pending = round.inbound.pending();
                 round.inbound.wrote(pending);
             }
+            BabOrder::HoldPings(most) => round.hold_pings(most),
             BabOrder::Finish(finish, ending) => {
                 round.finish = Some(ending);
                 match finish {
@@ -448,6 +458,7 @@ impl Handler<BabOrder> for Bab {
                 self.channel.do_send(BabEvent { attempt: round.attempt, what });
             }
             BabOrder::Part => round.part(),
+            BabOrder::Resized => {}
             BabOrder::End => return self.end(ctx),
         }
         self.go_on(ctx);
@@ -473,15 +484,7 @@ impl Handler<FromBsr> for Bab {
 
     fn handle(&mut self, FromBsr(bytes): FromBsr, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
-        let length = bytes.len() as u64;
-        round.granted = round.granted.saturating_sub(length);
-        if round.complete || round.parted {
-            round.budget.take_back(length); // it came behind the end
-            return;
-        }
-        round.budget.hold(length);
-        round.out.append(length);
-        round.store.append(bytes, Instant::now());
+        round.sift(bytes, &self.counters);
         self.go_on(ctx);
     }
 }
@@ -491,6 +494,7 @@ impl Handler<AllFromBsr> for Bab {
 
     fn handle(&mut self, _: AllFromBsr, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
+        round.hold_pings(None);
         round.reading = false;
         round.complete = true;
         if round.finish.is_some() {
@@ -505,6 +509,7 @@ impl Handler<Written> for Bab {
 
     fn handle(&mut self, Written(bytes): Written, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
+        let bytes = round.written(bytes);
         // What was thrown away is accounted for already.
         round.inbound.wrote(bytes.min(round.inbound.pending()));
         self.go_on(ctx);
@@ -552,18 +557,6 @@ impl Handler<Strike> for Bab {
     }
 }
 
-/// What bsr's connection may read before it asks again: two large reads.
-const READ_AHEAD: u64 = 512 * 1024;
-/// Unsent bytes that the BAB reads ahead while the link drains them (docs/testing.md: 17 MiB resident
-/// instead of 108).
-const UNSENT: u64 = 1024 * 1024;
-/// How long the link's rate is measured for.
-const WATCH_TIME: Duration = Duration::from_millis(4);
-/// Bytes in a millisecond: 3 Gbit/s. A link that carries as much is no line over a long distance, and
-/// what waits for it gains nothing by waiting in the BAB instead of at bsr.
-const FAST: u64 = 375_000;
-/// How often a lane asks again while another one holds the whole budget.
-const BUDGET_AGAIN: Duration = Duration::from_millis(20);
 /// What the link is given at a time: two frames are on their way while the next is made.
 const LINK_QUEUE: usize = 512 * 1024;
 /// Bytes written to bsr after which an acknowledgement does not wait for company.

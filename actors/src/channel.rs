@@ -6,6 +6,7 @@
 
 mod link_side;
 mod local_side;
+mod pings;
 mod report;
 mod resume;
 
@@ -100,6 +101,8 @@ pub(crate) struct ChannelActor {
     peer_window: u32,
     /// What the other DRX says of its channel on this lane.
     remote: Option<Standing>,
+    /// bsr's pings are held, for so long at most.
+    holding_pings: Option<Duration>,
     parts: u64,
     dialling_drx: Option<SpawnHandle>,
     dialling_bsr: Option<SpawnHandle>,
@@ -167,6 +170,7 @@ impl ChannelActor {
             peer: None,
             peer_window: 0,
             remote: None,
+            holding_pings: None,
             parts: 0,
             dialling_drx: None,
             dialling_bsr: None,
@@ -200,6 +204,7 @@ impl ChannelActor {
             self.end_resume(ctx);
         }
         self.moved(from, stood, why);
+        self.mind_pings();
         for action in actions {
             self.act(action, ctx);
         }
@@ -389,6 +394,13 @@ impl ChannelActor {
         }
     }
 
+    /// Goes on if the memory is there; else the supervisor says when it is.
+    fn allocated(&mut self, ctx: &mut Context<Self>) {
+        if self.machine.state() == State::Allocating && self.terms.data.stands() {
+            self.feed(Event::Allocated, "the BAB is there", ctx);
+        }
+    }
+
     fn part_number(&mut self) -> u64 {
         self.parts += 1;
         self.parts
@@ -436,8 +448,7 @@ impl Actor for ChannelActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         match self.machine.state() {
-            // The BAB's memory is committed as it is used, so there is nothing to wait for.
-            State::Allocating => self.feed(Event::Allocated, "the BAB is there", ctx),
+            State::Allocating => self.allocated(ctx),
             _ => {
                 self.tell(ChannelNews::Moved { to: self.machine.state(), channel_type: None });
                 self.act(Action::OpenLink, ctx);
@@ -462,6 +473,8 @@ impl Handler<ChannelOrder> for ChannelActor {
                 }
             }
             ChannelOrder::Hurry(whom) => self.hurry(whom, ctx),
+            ChannelOrder::Allocated => self.allocated(ctx),
+            ChannelOrder::Resized => self.order_bab(BabOrder::Resized),
             ChannelOrder::Stop => self.feed(Event::Stop, "", ctx),
         }
     }
@@ -471,14 +484,20 @@ impl Handler<BabEvent> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, event: BabEvent, ctx: &mut Context<Self>) {
-        if event.attempt != self.machine.attempt() {
+        if let BabNews::Drip(news) = event.what {
+            self.log_drips(news, event.attempt); // also when the round is over
+        } else if event.attempt != self.machine.attempt() {
             return;
         }
         match event.what {
             BabNews::Flushed => self.feed(Event::Flushed, "the BAB is empty", ctx),
             BabNews::Delivered => self.feed(Event::Delivered, "everything is written to bsr", ctx),
+            BabNews::PingHeld => self.ping_held(),
+            BabNews::PingsHeld(answered) => self.pings_held(answered),
+            BabNews::PingsGivenUp(strange) => self.pings_given_up(strange),
             BabNews::Violated(violation) => self.protocol_error(&violation.to_string(), ctx),
             BabNews::AtStandstill(standstill) => self.at_standstill(standstill, ctx),
+            BabNews::Drip(_) => {}
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What a channel's actors count, read by its report: shared on one arbiter, so plain cells do.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use drx_protocol::filling::Filling;
 use tokio::time::Instant;
 
 /// One channel's counters. Written by its BAB and link actors, read by the channel.
@@ -14,12 +15,48 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: Cell<u64>,
     /// Frames of past attempts that were dropped.
     pub(crate) stale_frames: Cell<u64>,
+    /// bsr's pings that were answered here.
+    pub(crate) held_pings: Cell<u64>,
     /// Bytes in the BAB.
     pub(crate) held: Cell<u64>,
     /// When the oldest byte in the BAB came.
     pub(crate) oldest: Cell<Option<Instant>>,
     /// The link's last round trip.
     pub(crate) rtt: Cell<Option<Duration>>,
+    /// Whether bsr is read in drips.
+    pub(crate) dripping: Cell<bool>,
+    /// How the budget fills that the BAB draws on.
+    pub(crate) forecast: Forecast,
+}
+
+/// How fast a budget fills, on tokio's clock.
+#[derive(Debug)]
+pub(crate) struct Forecast {
+    since: Instant,
+    filling: RefCell<Filling>,
+}
+
+impl Forecast {
+    /// So much of the budget is held from now on.
+    pub(crate) fn observe(&self, held: u64) {
+        self.filling.borrow_mut().observe(self.since.elapsed(), held);
+    }
+
+    /// See [`Filling::full_in`].
+    pub(crate) fn full_in(&self, size: u64) -> Option<Duration> {
+        self.filling.borrow().full_in(self.since.elapsed(), size)
+    }
+
+    /// What comes is another round's.
+    pub(crate) fn forget(&self) {
+        self.filling.take();
+    }
+}
+
+impl Default for Forecast {
+    fn default() -> Forecast {
+        Forecast { since: Instant::now(), filling: RefCell::default() }
+    }
 }
 
 /// Adds to a counter.

@@ -49,6 +49,10 @@ pub(crate) enum ChannelOrder {
     PeerIs(Epoch),
     /// Connector: dial again now instead of later.
     Hurry(Hurry),
+    /// The memory of the BAB is reserved.
+    Allocated,
+    /// The BAB may hold more now, or less.
+    Resized,
     /// Flush, then stop.
     Stop,
 }

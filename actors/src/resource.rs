@@ -6,9 +6,12 @@
 
 mod operator;
 mod report;
+mod reservation;
 
 pub(crate) use operator::{Held, StrikeIn, Want};
 pub(crate) use report::ReportAll;
+use reservation::Reservation;
+pub(crate) use reservation::{SetSize, SizeInForce};
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -62,6 +65,7 @@ pub(crate) struct Resource {
     insides: u64,
     inside_trouble: Option<String>,
     outside_trouble: Option<String>,
+    reservation: Reservation,
     peer: Option<Epoch>,
     up: bool,
     restarting: bool,
@@ -107,7 +111,7 @@ impl Resource {
         let log = seed.log.new(o!("resource" => seed.settings.name.clone()));
         let terms = Rc::new(Terms {
             node: seed.node,
-            data: Rc::new(Budget::new(seed.settings.bab.size)),
+            data: Rc::new(Budget::backed(seed.settings.bab.size, &seed.settings.bab.backing)),
             meta: Rc::new(Budget::new(META_BAB)),
             net: seed.net,
             epoch: seed.epoch,
@@ -143,6 +147,7 @@ impl Resource {
             insides: 0,
             inside_trouble: None,
             outside_trouble: None,
+            reservation: Reservation::default(),
             peer: None,
             up: seed.up,
             restarting: false,
@@ -165,6 +170,7 @@ impl Resource {
                 self.start(slot, State::Allocating, ctx);
             }
         }
+        self.reserve(ctx);
     }
 
     /// A new generation of a channel, on the same memory.
@@ -219,6 +225,7 @@ impl Resource {
         if self.up || self.lanes.iter().any(|lane| lane.child.is_some()) {
             return;
         }
+        self.give_memory_back(ctx);
         for waiter in self.waiters.drain(..) {
             let _ = waiter.send(self.unflushed); // who waited may have gone away
         }
@@ -530,4 +537,4 @@ fn said(delay: Duration) -> String {
 }
 
 /// A session's meta channel has this much (docs/channels.md 1).
-const META_BAB: u64 = 4 * 1024 * 1024;
+pub(crate) const META_BAB: u64 = 4 * 1024 * 1024;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::model::META_BAB;
+use crate::model::{META_BAB, Reserve};
 use crate::resolve::{Found, View};
 use crate::spots::{Spot, SpotId, Spots};
 use crate::units::{print_size, print_time};
@@ -18,6 +18,7 @@ pub(crate) fn check(
 ) {
     for view in std::iter::once(merged).chain(resources.iter().map(|(_, view)| view)) {
         check_times(view, spots);
+        check_reserve(view, spots);
     }
     let addresses: Vec<Addresses> = resources.iter().map(|(_, view)| Addresses::of(view)).collect();
     for own in &addresses {
@@ -201,6 +202,22 @@ fn check_bsr_ports(addresses: &[Addresses], is_local: fn(IpAddr) -> bool, spots:
             );
             spots.wrong(at, wrong, "give one of them another port");
         }
+    }
+}
+
+/// A percentage was checked by itself.
+fn check_reserve(view: &View, spots: &mut Spots) {
+    let (Some(size), Some(reserve)) = (view.find::<u64>("bab", "size"), view.find("bab", "reserve")) else {
+        return;
+    };
+    let Reserve::Bytes(bytes) = reserve.value else { return };
+    if bytes > size.value / 2 {
+        let at = spots.later(size.spot, reserve.spot);
+        let bytes = shown("reserve", print_size(bytes), reserve.spot, at, spots);
+        let half = print_size(size.value / 2);
+        let size = shown("size", print_size(size.value), size.spot, at, spots);
+        let right = format!("make reserve at most {half}, or write a percentage up to \"50%\"");
+        spots.wrong(at, format!("{bytes} is over half of {size}"), right);
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
+use crate::model::Reserve;
 use crate::units::{parse_size, parse_time, print_size, print_time};
 
 /// The type of a key, with its range.
@@ -61,6 +62,7 @@ pub(crate) enum Checked {
     Count(u32),
     Real(f64),
     Flag(bool),
+    Reserve(Reserve),
     Words(Vec<String>),
 }
 
@@ -199,7 +201,12 @@ impl Kind {
             Kind::Word(words) => text.filter(|text| words.contains(text)).map(same),
             Kind::Congestion => text.filter(|text| is_congestion_control(text)).map(same),
             Kind::Compression => text.filter(|text| is_compression(text)).map(same),
-            Kind::Reserve => text.filter(|text| is_reserve(text)).map(same),
+            Kind::Reserve => match number {
+                // A size without a unit, as everywhere.
+                Some(number) => u64::try_from(number).ok().map(Reserve::Bytes),
+                None => parse_reserve(text?),
+            }
+            .map(Checked::Reserve),
             Kind::Words => match value {
                 ValueKind::Array(items) => items
                     .iter()
@@ -300,10 +307,11 @@ fn is_compression(text: &str) -> bool {
     }
 }
 
-fn is_reserve(text: &str) -> bool {
+fn parse_reserve(text: &str) -> Option<Reserve> {
     match text.strip_suffix('%') {
-        Some(percent) => number(percent).is_some_and(|percent| percent <= 50),
-        None => text == "auto" || parse_size(text).is_some(),
+        Some(percent) => number(percent).filter(|percent| *percent <= 50).map(Reserve::Percent),
+        None if text == "auto" => Some(Reserve::Auto),
+        None => parse_size(text).map(Reserve::Bytes),
     }
 }
 

@@ -71,6 +71,35 @@ pub struct Bab {
     /// Bytes for the data channel, 64 KiB to 1 TiB. The meta channel has [`META_BAB`] besides.
     #[serde(serialize_with = "serialize_size")]
     pub size: u64,
+    /// Its last part, which bsr gets only in drips.
+    pub reserve: Reserve,
+    /// Where the data channel's bytes live.
+    pub backing: Backing,
+    /// Where the files of [`Backing::File`] are made.
+    pub directory: PathBuf,
+}
+
+/// `bab.backing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backing {
+    /// In ordinary memory.
+    Memory,
+    /// In memory that is never swapped out.
+    Locked,
+    /// In a mapped file, for sizes beyond the memory.
+    File,
+}
+
+/// `bab.reserve`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// The larger of 10 % and 16 MiB, at most half of the size.
+    Auto,
+    /// So many hundredths of the size, 0 to 50.
+    Percent(u8),
+    /// In bytes, at most half of the size; already checked against it.
+    Bytes(u64),
 }
 
 /// `[link]`: the connection between the two DRX.
@@ -98,6 +127,8 @@ pub struct Link {
     pub congestion_control: CongestionControl,
     /// CRC-32C per frame.
     pub checksum: Checksum,
+    /// Whether bsr's pings are answered here while the other side cannot.
+    pub hold_pings: bool,
 }
 
 /// `link.congestion_control`.
@@ -188,6 +219,16 @@ impl Serialize for CongestionControl {
             CongestionControl::System => "system",
             CongestionControl::Named(name) => name,
         })
+    }
+}
+
+impl Serialize for Reserve {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Reserve::Auto => serializer.serialize_str("auto"),
+            Reserve::Percent(percent) => serializer.collect_str(&format_args!("{percent}%")),
+            Reserve::Bytes(bytes) => serialize_size(bytes, serializer),
+        }
     }
 }
 

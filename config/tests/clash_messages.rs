@@ -244,6 +244,34 @@ size = "8GiB"
 }
 
 #[test]
+fn reserve_over_half_of_the_bab() {
+    let text = &format!(
+        "{}{R0}{}",
+        r#"[bab]
+reserve = "16MiB"
+"#,
+        r#"[resource.bab]
+size = "31MiB"
+"#
+    );
+    let expected = r#"drx.toml:11:8: resource.bab.size: reserve = 16MiB (at drx.toml:2:11) is over half of size = 31MiB; make reserve at most 15872KiB, or write a percentage up to "50%"
+size = "31MiB"
+       ^"#;
+    assert_eq!(errors(text), expected);
+}
+
+#[test]
+fn reserve_over_half_of_the_default_bab() {
+    let text = r#"[bab]
+reserve = 33554433
+"#;
+    let expected = r#"drx.toml:2:11: bab.reserve: reserve = 33554433 is over half of size = 64MiB (by default); make reserve at most 32MiB, or write a percentage up to "50%"
+reserve = 33554433
+          ^"#;
+    assert_eq!(errors(text), expected);
+}
+
+#[test]
 fn back_off_that_begins_above_its_end() {
     let text = r#"[restart]
 max = "1s"

@@ -164,13 +164,7 @@ fn not_available_yet() {
     let text = r#"resources = ["/etc/bsr.d/*.res"]
 [node]
 bandwidth = "1MiB"
-[bab]
-reserve = "10%"
-backing = "file"
-directory = "/srv"
 [link]
-resume_timeout = "0"
-hold_pings = true
 compression = "zstd:3"
 bandwidth = 1000
 [control]
@@ -187,34 +181,22 @@ resources = ["/etc/bsr.d/*.res"]
 drx.toml:3:13: node.bandwidth: "1MiB" is not available yet; leave it at "0"
 bandwidth = "1MiB"
             ^
-drx.toml:5:11: bab.reserve: "10%" is not available yet; leave it at "auto"
-reserve = "10%"
-          ^
-drx.toml:6:11: bab.backing: "file" is not available yet; leave it at "memory"
-backing = "file"
-          ^
-drx.toml:7:13: bab.directory: "/srv" is not available yet; leave it at "/var/lib/drx"
-directory = "/srv"
-            ^
-drx.toml:10:14: link.hold_pings: true is not available yet; leave it at false
-hold_pings = true
-             ^
-drx.toml:11:15: link.compression: "zstd:3" is not available yet; leave it at "none"
+drx.toml:5:15: link.compression: "zstd:3" is not available yet; leave it at "none"
 compression = "zstd:3"
               ^
-drx.toml:12:13: link.bandwidth: 1000 is not available yet; leave it at "0"
+drx.toml:6:13: link.bandwidth: 1000 is not available yet; leave it at "0"
 bandwidth = 1000
             ^
-drx.toml:14:8: control.http: "127.0.0.1:7700" is not available yet; leave it at ""
+drx.toml:8:8: control.http: "127.0.0.1:7700" is not available yet; leave it at ""
 http = "127.0.0.1:7700"
        ^
-drx.toml:16:10: log.format: "json" is not available yet; leave it at "term"
+drx.toml:10:10: log.format: "json" is not available yet; leave it at "term"
 format = "json"
          ^
-drx.toml:17:16: log.per_resource: true is not available yet; leave it at false
+drx.toml:11:16: log.per_resource: true is not available yet; leave it at false
 per_resource = true
                ^
-drx.toml:18:1: tls: TLS is not available yet; leave the section out
+drx.toml:12:1: tls: TLS is not available yet; leave the section out
 [tls]
 ^"#;
     assert_eq!(errors(text), expected);
@@ -224,32 +206,19 @@ drx.toml:18:1: tls: TLS is not available yet; leave the section out
 fn not_available_yet_in_a_resource() {
     let text = &format!(
         "{R0}{}",
-        r#"[resource.bab]
-backing = "locked"
-reserve = "16MiB"
-[resource.link]
+        r#"[resource.link]
 resume_timeout = 1000
-hold_pings = true
 compression = "lz4"
 bandwidth = "1M"
 "#
     );
-    let expected = r#"drx.toml:9:11: resource.bab.backing: "locked" is not available yet; leave it at "memory"
-backing = "locked"
-          ^
-drx.toml:10:11: resource.bab.reserve: "16MiB" is not available yet; leave it at "auto"
-reserve = "16MiB"
-          ^
-drx.toml:12:18: resource.link.resume_timeout: 1000 is a time without a unit; write 0 or a time of 1ms to 8760h, such as "10s"
+    let expected = r#"drx.toml:9:18: resource.link.resume_timeout: 1000 is a time without a unit; write 0 or a time of 1ms to 8760h, such as "10s"
 resume_timeout = 1000
                  ^
-drx.toml:13:14: resource.link.hold_pings: true is not available yet; leave it at false
-hold_pings = true
-             ^
-drx.toml:14:15: resource.link.compression: "lz4" is not available yet; leave it at "none"
+drx.toml:10:15: resource.link.compression: "lz4" is not available yet; leave it at "none"
 compression = "lz4"
               ^
-drx.toml:15:13: resource.link.bandwidth: "1M" is not available yet; leave it at "0"
+drx.toml:11:13: resource.link.bandwidth: "1M" is not available yet; leave it at "0"
 bandwidth = "1M"
             ^"#;
     assert_eq!(errors(text), expected);

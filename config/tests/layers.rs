@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{R0, errors_of, file, good, pairs};
-use drx_config::{CongestionControl, Level, Sources};
+use drx_config::{CongestionControl, Level, Reserve, Sources};
 
 #[test]
 fn nothing_at_all_is_a_configuration() {
@@ -61,6 +61,7 @@ fn a_resource_inherits_what_it_does_not_override() {
         r#"
 [resource.bab]
 size = "1MiB"
+reserve = "512KiB"
 [resource.link]
 congestion_control = "cubic"
 connect_timeout = "1.5s"
@@ -77,11 +78,16 @@ outside = "10.77.9.1:7780"
 peer = "10.77.9.2:7780"
 "#
     );
-    let environment =
-        [("DRX_BAB__SIZE", "2MiB"), ("DRX_RESTART__JITTER", "0"), ("DRX_RESTART__MAX_FAILURES", "7")];
+    let environment = [
+        ("DRX_BAB__SIZE", "2MiB"),
+        ("DRX_BAB__RESERVE", "20%"),
+        ("DRX_RESTART__JITTER", "0"),
+        ("DRX_RESTART__MAX_FAILURES", "7"),
+    ];
     let config = good(&file(&text).environment(pairs(&environment)));
     let [r0, r1] = &config.resources[..] else { panic!("{:?}", config.resources) };
     assert_eq!((r0.bab.size, r1.bab.size), (1 << 20, 2 << 20));
+    assert_eq!((r0.bab.reserve, r1.bab.reserve), (Reserve::Bytes(512 << 10), Reserve::Percent(20)));
     assert_eq!((r0.link.window, r1.link.window), (2 << 20, 2 << 20));
     assert_eq!(r0.link.congestion_control, CongestionControl::Named("cubic".to_owned()));
     assert_eq!(r1.link.congestion_control, CongestionControl::Auto);
@@ -122,11 +128,7 @@ fn what_comes_later_is_accepted_at_its_default() {
 [node]
 bandwidth = 0
 [bab]
-reserve = "auto"
-backing = "memory"
-directory = "/var/lib/drx"
 [link]
-hold_pings = false
 compression = "none"
 bandwidth = "0"
 [control]
@@ -136,8 +138,7 @@ format = "term"
 per_resource = false
 "#;
     assert_eq!(good(&file(text)), good(&Sources::new("node1")));
-    let environment =
-        [("DRX_RESOURCES", ""), ("DRX_LINK__HOLD_PINGS", "false"), ("DRX_LINK__RESUME_TIMEOUT", "0")];
+    let environment = [("DRX_RESOURCES", ""), ("DRX_LINK__RESUME_TIMEOUT", "0")];
     assert_eq!(good(&Sources::new("node1").environment(pairs(&environment))), good(&Sources::new("node1")));
 }
 
@@ -164,7 +165,6 @@ fn environment_and_command_line_are_places_too() {
         r#"drx.toml:4:9: bab.total: 1 is too small; write a size of 64KiB to 1024TiB
 total = 1
         ^
-DRX_LINK__HOLD_PINGS: link.hold_pings: true is not available yet; leave it at false
 DRX_LINK__WINDOW: link.window: "5" is too small; write a size of 64KiB to 1GiB
 DRX_RESOURCES: resources: ["/etc/a.res", "/etc/b.res"] is not available yet; leave the list empty
 DRX_RESTART__MAX_FAILURES: restart.max_failures: "many" is no whole number; write a whole number from 1 to 1000

@@ -17,6 +17,7 @@ mod units;
 
 pub use connections::connections_table;
 pub use status::status_text;
+pub use units::size;
 
 /// A whole relay at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +127,9 @@ pub struct ChannelReport {
     /// Connections at `inside` that closed before a usable first packet, since the relay started.
     #[serde(default)]
     pub strays: u64,
+    /// bsr's pings that were answered here while the other side could not (`link.hold_pings`).
+    #[serde(default)]
+    pub held_pings: u64,
 }
 
 impl ChannelReport {
@@ -144,6 +148,15 @@ pub struct BabReport {
     pub used: u64,
     /// How long its oldest byte has waited for its acknowledgement: what a loss now would cost.
     pub oldest_unacknowledged_seconds: Option<f64>,
+    /// Bytes above which bsr is read only in drips.
+    #[serde(default)]
+    pub high_mark: u64,
+    /// Whether bsr is read in drips, or not at all, because the BAB is full.
+    #[serde(default)]
+    pub dripping: bool,
+    /// When it is full if it goes on filling as in the last seconds. Not known: it does not fill.
+    #[serde(default)]
+    pub full_in_seconds: Option<f64>,
 }
 
 /// The channels of a resource that are shown, with the resource's own order: data, meta, undefined;

@@ -14,7 +14,7 @@ use slog::{debug, info, warn};
 use tokio::time::timeout;
 
 use super::{ChannelActor, CloseLocal, LONGEST_RETRY, Part, on_exit};
-use crate::bab::Begin;
+use crate::bab::{Begin, DripNews};
 use crate::child::spawn;
 use crate::counters::add;
 use crate::local::{LocalEvent, LocalNews, LocalSocket, Strange};
@@ -53,6 +53,8 @@ impl ChannelActor {
                 link: link.addr().clone(),
                 channel_type,
                 windows: (self.terms.settings.link.window, self.peer_window),
+                reserve: self.terms.settings.bab.reserve,
+                hold_pings: self.terms.settings.link.hold_pings,
             });
         }
     }
@@ -124,6 +126,26 @@ impl ChannelActor {
         let text = |address: std::io::Result<SocketAddr>| address.ok().map(|address| address.to_string());
         self.addresses.bsr = text(stream.peer_addr());
         self.addresses.local = text(stream.local_addr());
+    }
+
+    /// A far side that stalls, or a line that is too slow for what bsr writes.
+    pub(super) fn log_drips(&self, news: DripNews, attempt: Attempt) {
+        let (held, channel_type) = (self.counters.held.get(), self.machine.channel_type());
+        let kind = channel_type.map(|channel_type| channel_type.to_string()).unwrap_or_default();
+        match news {
+            DripNews::Began => {
+                info!(self.log, "the BAB is full up to its reserve: bsr is read in drips"; "type" => kind,
+                    "held" => held, "attempt" => attempt);
+            }
+            DripNews::UsedUp => {
+                warn!(self.log, "the BAB is full: bsr is not read until there is room"; "type" => kind,
+                    "held" => held, "attempt" => attempt);
+            }
+            DripNews::Ended { bytes, lasted } => {
+                info!(self.log, "bsr is not read in drips any more"; "type" => kind, "held" => held,
+                    "bytes" => bytes, "lasted" => format!("{lasted:.1?}"), "attempt" => attempt);
+            }
+        }
     }
 
     /// Says what is wrong, unless that was the last thing said.

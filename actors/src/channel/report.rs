@@ -27,6 +27,7 @@ impl ChannelActor {
             machine.state(),
             State::Allocating | State::Bridging | State::Bridged | State::Waiting | State::Connecting
         );
+        let size = self.terms.budget(machine.channel_type().unwrap_or(ChannelType::Data)).size();
         ChannelReport {
             connection: format!("{}-{}-{}", settings.name, settings.remote, self.terms.node),
             role: self.slot.role,
@@ -46,12 +47,15 @@ impl ChannelActor {
             local_address: Some(self.addresses.local.clone().unwrap_or_else(|| settings.inside.to_string())),
             remote_address: Some(self.addresses.remote.clone().unwrap_or_else(|| settings.peer.to_string())),
             bab: BabReport {
-                size: self.terms.budget(machine.channel_type().unwrap_or(ChannelType::Data)).size(),
+                size,
                 used: counters.held.get(),
                 oldest_unacknowledged_seconds: counters
                     .oldest
                     .get()
                     .map(|since| since.elapsed().as_secs_f64()),
+                high_mark: size - settings.bab.reserve.of(size),
+                dripping: counters.dripping.get(),
+                full_in_seconds: counters.forecast.full_in(size).map(|time| time.as_secs_f64()),
             },
             rtt_seconds: counters.rtt.get().map(|rtt| rtt.as_secs_f64()),
             remote: self.remote,
@@ -60,6 +64,7 @@ impl ChannelActor {
             stale_frames: counters.stale_frames.get(),
             resumes: self.memory.resumes.get(),
             strays: self.memory.strays.get(),
+            held_pings: counters.held_pings.get(),
         }
     }
 }

@@ -43,7 +43,11 @@ pub struct SocketOptions {
 impl SocketOptions {
     /// For sockets between the relay and bsr.
     pub fn local() -> Self {
-        SocketOptions { kind: Kind::Local, congestion: Congestion::Auto, receive_buffer: None }
+        SocketOptions {
+            kind: Kind::Local,
+            congestion: Congestion::Auto,
+            receive_buffer: Some(LOCAL_RECEIVE_BUFFER),
+        }
     }
 
     /// For sockets between the relay and the other DRX.
@@ -88,3 +92,8 @@ pub fn congestion_control_available(name: &str) -> io::Result<bool> {
 fn refused(what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("the kernel refuses {what}: {error}"))
 }
+
+/// With it a drip opens the window far enough to keep bsr's connection (docs/link.md 7, where the
+/// measurements are). 64 KiB is too little for a bsr that sends small pieces, 208 KiB needs larger drips,
+/// more is refused by the default of `net.core.rmem_max`.
+const LOCAL_RECEIVE_BUFFER: usize = 128 * 1024;

@@ -71,6 +71,7 @@ impl Resource {
     fn troubles(&self) -> Vec<String> {
         let mut troubles: Vec<String> =
             self.inside_trouble.iter().chain(&self.outside_trouble).cloned().collect();
+        troubles.extend(self.reservation.trouble());
         for trouble in self.lanes.iter().filter_map(|lane| lane.trouble.as_ref()) {
             if !troubles.contains(trouble) {
                 troubles.push(trouble.clone()); // both lanes have the same to say
@@ -99,7 +100,11 @@ impl Resource {
             bsr_address: (lane.slot.role == Role::Connector).then(|| settings.bsr.to_string()),
             local_address: Some(settings.inside.to_string()),
             remote_address: Some(settings.peer.to_string()),
-            bab: BabReport { size: settings.bab.size, used: 0, oldest_unacknowledged_seconds: None },
+            bab: BabReport {
+                size: self.terms.data.size(),
+                high_mark: self.terms.data.size() - settings.bab.reserve.of(self.terms.data.size()),
+                ..BabReport::default()
+            },
             rtt_seconds: None,
             remote: None,
             bytes_out: 0,
@@ -107,6 +112,7 @@ impl Resource {
             stale_frames: 0,
             resumes: lane.memory.resumes.get(),
             strays: lane.memory.strays.get(),
+            held_pings: 0,
         }
     }
 }

@@ -28,6 +28,7 @@ pub fn status_text(resource: &ResourceReport) -> String {
         let (head, rows) = figures.lines();
         lines.push(format!("  {head}"));
         lines.extend(rows.iter().map(|row| format!("  {row}")));
+        lines.extend(channels.iter().filter_map(|channel| filling(channel)));
     }
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
@@ -72,6 +73,25 @@ fn fill(bab: &BabReport) -> String {
     let share = (bab.used as f64 / bab.size as f64 * 100.0).ceil();
     let share = if bab.used < bab.size { share.min(99.0) } else { share };
     format!("{} of {} ({share} %)", units::size(bab.used), units::size(bab.size))
+}
+
+/// What an operator should know of a BAB that fills.
+fn filling(channel: &ChannelReport) -> Option<String> {
+    let bab = &channel.bab;
+    let slowly = match (bab.dripping, bab.used < bab.size) {
+        (true, true) => {
+            format!(", above its high mark of {}: bsr is read in drips", units::size(bab.high_mark))
+        }
+        (true, false) => ": bsr is not read until there is room".to_owned(),
+        _ => String::new(),
+    };
+    let full = match bab.full_in_seconds {
+        Some(seconds) if seconds > 0.0 => format!("full in {}", units::time(seconds)),
+        Some(_) => "full".to_owned(),
+        None if bab.dripping => "not filling".to_owned(),
+        None => return None,
+    };
+    Some(format!("  {} {}: the BAB is {full}{slowly}", name(channel), type_word(channel)))
 }
 
 const FIGURES: [Column; 10] = [

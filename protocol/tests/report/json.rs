@@ -58,7 +58,10 @@ fn json_is_stable_and_comes_back() {
               "bab": {
                 "size": 67108864,
                 "used": 0,
-                "oldest_unacknowledged_seconds": null
+                "oldest_unacknowledged_seconds": null,
+                "high_mark": 50331648,
+                "dripping": false,
+                "full_in_seconds": null
               },
               "rtt_seconds": 0.0512,
               "remote": "established",
@@ -66,7 +69,8 @@ fn json_is_stable_and_comes_back() {
               "bytes_in": 4096,
               "stale_frames": 0,
               "resumes": 0,
-              "strays": 0
+              "strays": 0,
+              "held_pings": 0
             },
             {
               "connection": "r0-node2-node1",
@@ -88,7 +92,10 @@ fn json_is_stable_and_comes_back() {
               "bab": {
                 "size": 67108864,
                 "used": 0,
-                "oldest_unacknowledged_seconds": null
+                "oldest_unacknowledged_seconds": null,
+                "high_mark": 50331648,
+                "dripping": false,
+                "full_in_seconds": null
               },
               "rtt_seconds": null,
               "remote": null,
@@ -96,7 +103,8 @@ fn json_is_stable_and_comes_back() {
               "bytes_in": 4096,
               "stale_frames": 0,
               "resumes": 0,
-              "strays": 0
+              "strays": 0,
+              "held_pings": 0
             }
           ]
         }

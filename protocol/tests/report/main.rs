@@ -27,7 +27,7 @@ fn channel(role: Role, channel_type: Option<ChannelType>) -> ChannelReport {
         bsr_address: Some("10.77.1.2:7789".to_owned()),
         local_address: Some("10.77.1.1:7788".to_owned()),
         remote_address: Some("10.77.9.2:7780".to_owned()),
-        bab: BabReport { size: 64 << 20, used: 0, oldest_unacknowledged_seconds: None },
+        bab: BabReport { size: 64 << 20, high_mark: 48 << 20, ..BabReport::default() },
         rtt_seconds: Some(0.0512),
         remote: Some(State::Established.into()),
         bytes_out: 1 << 30,
@@ -35,6 +35,7 @@ fn channel(role: Role, channel_type: Option<ChannelType>) -> ChannelReport {
         stale_frames: 0,
         resumes: 0,
         strays: 0,
+        held_pings: 0,
     }
 }
 

@@ -106,6 +106,32 @@ fn status_shows_what_the_other_drx_tells_of_its_bsr() {
 }
 
 #[test]
+fn status_says_when_a_bab_will_be_full() {
+    let line = |dripping, used, full_in_seconds| {
+        let mut resource = connected();
+        let bab = &mut resource.channels[0].bab;
+        (bab.dripping, bab.used, bab.full_in_seconds) = (dripping, used, full_in_seconds);
+        let text = status_text(&resource);
+        text.lines().find(|line| line.contains("the BAB is")).unwrap_or("nothing").to_owned() + "\n"
+    };
+    let full = 64 << 20;
+    let shown = [
+        line(false, 1 << 20, None),
+        line(false, 1 << 20, Some(95.2)),
+        line(true, 60 << 20, Some(9.1)),
+        line(true, 60 << 20, None),
+        line(true, full, Some(0.0)),
+    ];
+    assert_snapshot!(shown.concat(), @r#"
+    nothing
+      acceptor 0 data: the BAB is full in 1m35s
+      acceptor 0 data: the BAB is full in 9.1 s, above its high mark of 48.0 MiB: bsr is read in drips
+      acceptor 0 data: the BAB is not filling, above its high mark of 48.0 MiB: bsr is read in drips
+      acceptor 0 data: the BAB is full: bsr is not read until there is room
+    "#);
+}
+
+#[test]
 fn status_of_a_resource_without_channels_is_its_sentence() {
     let mut down = resource("r0", "node2", Vec::new());
     (down.session, down.situation) = (false, "the operator took this resource down".to_owned());
