@@ -57,7 +57,7 @@ pub struct BabSettings {
     pub backing: Backing,
 }
 
-/// The part of a BAB that is kept for a far side that stalls (docs/link.md 6).
+/// The part of a BAB that is kept for a far side that stalls (docs/link.md 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserve {
     /// The larger of 10 % and 16 MiB, at most half the BAB.

@@ -36,7 +36,7 @@ pub struct SocketOptions {
     pub congestion: Congestion,
     /// `SO_RCVBUF` in bytes as requested; the kernel doubles it, bounds it by `net.core.rmem_max`, and stops
     /// tuning it. `None`: the kernel tunes it. A bound on local sockets keeps bsr from resetting its connection
-    /// while the BAB is full (docs/link.md, 6).
+    /// while the BAB is full (docs/link.md, 7).
     pub receive_buffer: Option<usize>,
 }
 
