@@ -33,6 +33,15 @@ pub enum Request {
     Down(Target),
     /// Down, then up: answered with [`Accepted`].
     Restart(Target),
+    /// Change a setting of a resource while it runs: answered with [`Set`], once that is in force.
+    Set {
+        /// A resource's or connection's name, matched whole, or `all`. It must be there, as a [`Target`]'s.
+        name: String,
+        /// The setting, as the configuration calls it: `bab.size`.
+        key: String,
+        /// What it is to be, as the configuration would have it.
+        value: String,
+    },
     /// Answered with [`Version`]; the relay is not asked.
     Version {},
     /// Stop the daemon as SIGTERM does: answered with [`Accepted`], at once.
@@ -76,6 +85,30 @@ pub struct Accepted {
     pub finished: bool,
 }
 
+/// The response to [`Request::Set`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Set {
+    /// `set`.
+    pub command: String,
+    /// The name that it was for, or `all`.
+    pub name: String,
+    /// The setting.
+    pub key: String,
+    /// What is in force now, for each connection that it was for.
+    pub in_force: Vec<InForce>,
+}
+
+/// A setting of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    /// The connection's name.
+    pub connection: String,
+    /// Bytes.
+    pub value: u64,
+    /// Bytes in its data BAB; where they are more than `value`, bsr is not read until they are fewer.
+    pub used: u64,
+}
+
 /// The response to [`Request::Version`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
@@ -113,6 +146,12 @@ pub enum Kind {
     BadRequest,
     /// No such resource or connection.
     UnknownName,
+    /// What is to be set is no key, or not what the key takes.
+    BadValue,
+    /// A key that cannot be set yet.
+    NotAvailable,
+    /// The relay cannot do it now; nothing was changed of the connections that the reason names.
+    Refused,
     /// The relay is shutting down.
     ShuttingDown,
     /// Too many clients.
@@ -151,6 +190,10 @@ mod tests {
             (Request::Up(target(false)), r#"{"command":"up","name":"r0","wait":false}"#),
             (Request::Down(target(true)), r#"{"command":"down","name":"r0","wait":true}"#),
             (Request::Restart(target(true)), r#"{"command":"restart","name":"r0","wait":true}"#),
+            (
+                Request::Set { name: "r0".to_owned(), key: "bab.size".to_owned(), value: "1GiB".to_owned() },
+                r#"{"command":"set","name":"r0","key":"bab.size","value":"1GiB"}"#,
+            ),
             (Request::Version {}, r#"{"command":"version"}"#),
             (Request::Shutdown {}, r#"{"command":"shutdown"}"#),
         ];
@@ -173,6 +216,9 @@ mod tests {
             r#"{"command":"watch"}"#,
             r#"{"command":"down"}"#,
             r#"{"command":"up","name":null}"#,
+            r#"{"command":"set","name":"r0","key":"bab.size"}"#,
+            r#"{"command":"set","name":"r0","key":"bab.size","value":7}"#,
+            r#"{"command":"set","key":"bab.size","value":"1GiB"}"#,
             r#"{"command":"up","name":7}"#,
             r#"{"command":"up","name":"r0","wait":"yes"}"#,
             r#"{"command":"up","name":"r0","command":"down"}"#,

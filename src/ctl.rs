@@ -38,6 +38,9 @@ fn carry_out(cli: &Cli) -> Outcome {
         Command::Up { name } => Request::Up(target(name)),
         Command::Down { name } => Request::Down(target(name)),
         Command::Restart { name } => Request::Restart(target(name)),
+        Command::Set { name, key, value } => {
+            Request::Set { name: name.clone(), key: key.clone(), value: value.clone() }
+        }
         Command::Version => Request::Version {},
         Command::Shutdown => Request::Shutdown {},
     };
@@ -137,6 +140,9 @@ fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::BadRequest => "bad_request",
         Kind::UnknownName => "unknown_name",
+        Kind::BadValue => "bad_value",
+        Kind::NotAvailable => "not_available",
+        Kind::Refused => "refused",
         Kind::ShuttingDown => "shutting_down",
         Kind::Busy => "busy",
         Kind::NoAnswer => "no_answer",
@@ -173,7 +179,19 @@ mod tests {
     #[test]
     fn words_are_those_of_the_protocol() {
         use Kind::*;
-        for kind in [BadRequest, UnknownName, ShuttingDown, Busy, NoAnswer, Failed, Other] {
+        let all = [
+            BadRequest,
+            UnknownName,
+            BadValue,
+            NotAvailable,
+            Refused,
+            ShuttingDown,
+            Busy,
+            NoAnswer,
+            Failed,
+            Other,
+        ];
+        for kind in all {
             assert_eq!(serde_json::to_value(kind).unwrap(), word(kind));
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, MailboxError, Recipient};
-use drx_actors::api::{Operate, Settings, Shutdown, Snapshot, Unflushed};
+use drx_actors::api::{Operate, Resize, Settings, Shutdown, Snapshot, Unflushed};
 use drx_actors::net::TcpNet;
 use drx_actors::relay::Relay;
 use drx_config::Config;
@@ -26,6 +26,8 @@ pub struct RelayHandle {
     pub snapshot: Recipient<Snapshot>,
     /// Carries out operators' commands.
     pub operate: Recipient<Operate>,
+    /// Makes its BABs larger or smaller.
+    pub resize: Recipient<Resize>,
     /// Stops it.
     pub shutdown: Recipient<Shutdown>,
 }
@@ -34,11 +36,16 @@ impl RelayHandle {
     /// The handle of a relay, or of what stands in for one.
     pub fn of<A>(relay: Addr<A>) -> RelayHandle
     where
-        A: Actor<Context = Context<A>> + Handler<Snapshot> + Handler<Operate> + Handler<Shutdown>,
+        A: Actor<Context = Context<A>>
+            + Handler<Snapshot>
+            + Handler<Operate>
+            + Handler<Resize>
+            + Handler<Shutdown>,
     {
         RelayHandle {
             snapshot: relay.clone().recipient(),
             operate: relay.clone().recipient(),
+            resize: relay.clone().recipient(),
             shutdown: relay.recipient(),
         }
     }
@@ -83,7 +90,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     let log = root.new(o!("node" => settings.node.clone()));
     logging::log_panics(log.clone());
     announce(config, &settings, socket.path(), &log);
-    raise_descriptor_limit(&log);
+    raise_limits(&log);
 
     let ran = actix::System::new().block_on(async {
         let (wish, wishes) = mpsc::channel(WISHES);
@@ -102,11 +109,14 @@ pub fn run(config: &Config) -> Result<(), Failure> {
 }
 
 /// Strangers may hold some hundred descriptors for seconds; bsr and `drx-ctl` must not go short for it.
-fn raise_descriptor_limit(log: &Logger) {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, ..limit };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        warn!(log, "cannot raise the limit of open files"; "error" => %error, "limit" => ?limit.current);
+/// And `bab.backing = "locked"` may use what the administrator allows.
+fn raise_limits(log: &Logger) {
+    for (resource, what) in [(Resource::Nofile, "open files"), (Resource::Memlock, "locked memory")] {
+        let limit = getrlimit(resource);
+        let raised = Rlimit { current: limit.maximum, ..limit };
+        if let Err(error) = setrlimit(resource, raised) {
+            warn!(log, "cannot raise the limit of {what}"; "error" => %error, "limit" => ?limit.current);
+        }
     }
 }
 

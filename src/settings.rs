@@ -16,6 +16,7 @@ pub fn settings(config: &Config) -> Result<Settings, SettingsError> {
     Ok(Settings {
         node: config.node.name.clone(),
         resources: resources?,
+        bab_total: config.bab_total,
         // One for each core, as far as the system tells.
         arbiters: std::thread::available_parallelism().map_or(1, NonZero::get),
     })
@@ -34,17 +35,25 @@ pub struct SettingsError {
 
 fn resource(resource: &Resource) -> Result<ResourceSettings, SettingsError> {
     let Resource { name, remote, bsr, inside, outside, peer, bab, link, restart } = resource.clone();
-    let Bab { size, reserve } = bab;
+    let bab = self::bab(bab);
+    let policy = policy(&restart).map_err(|error| SettingsError { resource: name.clone(), error })?;
+    let link = self::link(link);
+    Ok(ResourceSettings { name, remote, bsr, inside, outside, peer, bab, link, restart: policy })
+}
+
+fn bab(bab: Bab) -> BabSettings {
+    let Bab { size, reserve, backing, directory } = bab;
     let reserve = match reserve {
         drx_config::Reserve::Auto => Reserve::Auto,
         drx_config::Reserve::Percent(percent) => Reserve::Percent(percent),
         drx_config::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
     };
-    // It cannot be chosen yet: the configuration takes nothing but its default.
-    let bab = BabSettings { size, reserve, backing: Backing::Memory };
-    let policy = policy(&restart).map_err(|error| SettingsError { resource: name.clone(), error })?;
-    let link = self::link(link);
-    Ok(ResourceSettings { name, remote, bsr, inside, outside, peer, bab, link, restart: policy })
+    let backing = match backing {
+        drx_config::Backing::Memory => Backing::Memory,
+        drx_config::Backing::Locked => Backing::Locked,
+        drx_config::Backing::File => Backing::File(directory),
+    };
+    BabSettings { size, reserve, backing }
 }
 
 fn link(link: Link) -> LinkSettings {
@@ -57,10 +66,11 @@ fn link(link: Link) -> LinkSettings {
         window,
         congestion_control,
         checksum,
+        hold_pings,
     } = link;
     LinkSettings {
         resume_timeout,
-        hold_pings: false, // cannot be chosen yet
+        hold_pings,
         close_pending_timeout,
         keepalive_interval,
         keepalive_timeout,
@@ -116,8 +126,11 @@ mod tests {
             r#"
             [resource.bab]
             size = "32MiB"
+            backing = "file"
+            directory = "/srv/drx"
             reserve = "25%"
             [resource.link]
+            resume_timeout = "11s"
             close_pending_timeout = "7s"
             keepalive_interval = "2s"
             keepalive_timeout = "9s"
@@ -125,6 +138,7 @@ mod tests {
             window = "1MiB"
             congestion_control = "cubic"
             checksum = "off"
+            hold_pings = true
             [resource.restart]
             initial = "200ms"
             max = "11s"
@@ -157,10 +171,14 @@ mod tests {
                 inside: "10.77.1.1:7788".parse().unwrap(),
                 outside: "10.77.9.1:7780".parse().unwrap(),
                 peer: "10.77.9.2:7780".parse().unwrap(),
-                bab: BabSettings { size: 32 << 20, reserve: Reserve::Percent(25), backing: Backing::Memory },
+                bab: BabSettings {
+                    size: 32 << 20,
+                    reserve: Reserve::Percent(25),
+                    backing: Backing::File("/srv/drx".into()),
+                },
                 link: LinkSettings {
-                    resume_timeout: Duration::ZERO,
-                    hold_pings: false,
+                    resume_timeout: seconds(11),
+                    hold_pings: true,
                     close_pending_timeout: seconds(7),
                     keepalive_interval: seconds(2),
                     keepalive_timeout: seconds(9),

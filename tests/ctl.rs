@@ -182,9 +182,7 @@ fn a_mute_relay_is_status_1() {
 #[test]
 fn usage_is_status_2() {
     let dir = tempfile::tempdir().unwrap();
-    for line in
-        ["", "frobnicate", "up r0 r1", "connections --wait", "--socket", "watch", "set r0 bab.size 1G"]
-    {
+    for line in ["", "frobnicate", "up r0 r1", "connections --wait", "--socket", "watch", "set r0 bab.size"] {
         let refused = ctl(&dir.path().join("s"), line);
         assert_eq!((refused.status, refused.out.as_str()), (2, ""), "{line}");
         assert!(!refused.err.is_empty());
@@ -229,5 +227,55 @@ fn the_documented_fields_are_those_there_are() {
     assert_eq!(named(2), keys(&report["resources"][0]["channels"][0]));
     for field in keys(&report["resources"][0]["channels"][0]["bab"]) {
         assert!(rows.contains(&format!("`{field}`")), "{field}");
+    }
+}
+
+#[test]
+fn what_is_set_is_said_with_what_it_means_now() {
+    let daemon = Daemon::start(Limits::default());
+    let said = ctl(&daemon.socket, "set r0 bab.size 64MiB");
+    assert_eq!(said.text(), "r0-node2-node1: bab.size is 64.0 MiB\n");
+    let said = ctl(&daemon.socket, "set r0 bab.size 2MiB");
+    assert_eq!(
+        said.text(),
+        "r0-node2-node1: bab.size is 2.0 MiB; 3.0 MiB are held, so bsr waits until they are fewer\n"
+    );
+    assert_eq!(ctl(&daemon.socket, "set all bab.size 64k").text().lines().count(), 2);
+    let said = ctl(&daemon.socket, "--json set r1-node2-node1 bab.size 1m");
+    assert_eq!(said.status, 0);
+    let in_force = json!([{ "connection": "r1-node2-node1", "value": 1 << 20, "used": 0 }]);
+    let expected =
+        json!({ "command": "set", "name": "r1-node2-node1", "key": "bab.size", "in_force": in_force });
+    assert_eq!(said.json(), expected);
+}
+
+#[test]
+fn what_cannot_be_set_says_why() {
+    let daemon = Daemon::start(Limits::default());
+    for (line, kind, reason) in [
+        (
+            "set r0 bab.size 1KiB",
+            "bad_value",
+            "bab.size: \"1KiB\" is too small; write a size of 64KiB to 1TiB",
+        ),
+        (
+            "set r0 bab.size 2TiB",
+            "bad_value",
+            "bab.size: \"2TiB\" is too large; write a size of 64KiB to 1TiB",
+        ),
+        ("set r0 bab.size much", "bad_value", "bab.size: \"much\" is no size; write a size of 64KiB to 1TiB"),
+        ("set r0 bab.sice 1GiB", "bad_value", "there is no \"bab.sice\" to be set; bab.size can be"),
+        ("set r0 log.level debug", "not_available", "log.level cannot be set yet; bab.size can"),
+        (
+            "set r0 bab.size 1GiB",
+            "refused",
+            "the BABs of all resources would need 1.0 GiB (size and 4 MiB each), bab.total is 1.0 GiB",
+        ),
+        ("set r7 bab.size 1MiB", "unknown_name", "there is no resource or connection \"r7\""),
+    ] {
+        let said = ctl(&daemon.socket, &format!("--json {line}"));
+        assert_eq!(said.status, 1, "{line}");
+        assert_eq!(said.json(), json!({ "error": { "kind": kind, "reason": reason } }), "{line}");
+        assert_eq!(said.err, format!("drx-ctl: {reason}\n"), "{line}");
     }
 }

@@ -55,7 +55,7 @@ fn everything_recovers_and_every_byte_is_verified() {
 
     assert!(status.success(), "{status}\n{out}\n{err}\n{log_text}");
     let verdict = out.lines().last().unwrap();
-    assert!(verdict.starts_with("Verdict: passed: 4 of 4 faults recovered, errors: 0, "), "{out}");
+    assert!(verdict.starts_with("Verdict: passed: 5 of 5 faults recovered, errors: 0, "), "{out}");
     assert_eq!(err, "", "panics belong in the log");
     assert!(!out.contains('\x1b'), "not a terminal: {out}");
     assert!(out.contains(log.to_str().unwrap()), "where the log is: {out}");
@@ -65,14 +65,16 @@ fn everything_recovers_and_every_byte_is_verified() {
         "Name           Type local-bsr-ip State ",
         " All connections : 2, Established : 2",
         " node1: everything is connected",
-        "the line between the two relays is cut",
+        "the line between the two relays flaps",
+        "both bsr kept their connections",
+        "the line between the two relays is cut for longer than resume_timeout",
         "bsr2 is killed",
         "that carries data panics",
         "the BAB of node2's data channel panics",
     ] {
         assert!(out.contains(shown), "{shown}: {out}");
     }
-    assert_eq!(out.matches("everything is connected again").count(), 4, "{out}");
+    assert_eq!(out.matches("everything is connected again").count(), 5, "{out}");
     assert_eq!(log_text.matches(" panic: struck: ").count(), 2, "{log_text}");
 }
 

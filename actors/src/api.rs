@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actix::Message;
-use drx_protocol::report::RelayReport;
+use drx_protocol::report::{RelayReport, size};
 use drx_protocol::restart::Policy;
 use drx_protocol::session::Slot;
 
@@ -19,6 +19,8 @@ pub struct Settings {
     pub node: String,
     /// What it carries.
     pub resources: Vec<ResourceSettings>,
+    /// The most bytes that all resources' BABs may take together, each with 4 MiB for its meta channel.
+    pub bab_total: u64,
     /// Threads to spread the resources over; one resource stays on one of them.
     pub arbiters: usize,
 }
@@ -57,7 +59,7 @@ pub struct BabSettings {
     pub backing: Backing,
 }
 
-/// The part of a BAB that is kept for a far side that stalls (docs/link.md 7).
+/// The part of a BAB that is kept for a far side that stalls (docs/link.md 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserve {
     /// The larger of 10 % and 16 MiB, at most half the BAB.
@@ -143,6 +145,28 @@ pub struct Operate {
     pub wait: bool,
 }
 
+/// Makes data BABs larger or smaller, without dropping bsr: answered when that is in force, with every
+/// resource that it is for. A refusal changes nothing of the resources that it names.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Vec<Resized>, Refusal>")]
+pub struct Resize {
+    /// A resource's or connection's name, matched whole, or `all`.
+    pub name: String,
+    /// In bytes, within the limits of `bab.size`.
+    pub size: u64,
+}
+
+/// A data BAB after a [`Resize`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resized {
+    /// The connection's name.
+    pub connection: String,
+    /// Bytes that it may hold.
+    pub size: u64,
+    /// Bytes that it holds. Where they are more, bsr is not read until they are fewer.
+    pub held: u64,
+}
+
 /// Why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -152,6 +176,17 @@ pub enum Refusal {
     /// The relay is shutting down.
     #[error("the relay is shutting down")]
     ShuttingDown,
+    /// The BABs would be larger together than `bab.total`.
+    #[error("the BABs of all resources would need {} (size and 4 MiB each), bab.total is {}", size(*.needed), size(*.total))]
+    OverTotal {
+        /// What they would need.
+        needed: u64,
+        /// What they may.
+        total: u64,
+    },
+    /// Some BABs were not resized.
+    #[error("{0}")]
+    NotResized(String),
 }
 
 /// Stops the relay: sessions are flushed within `close_pending_timeout`, then everything is closed.
@@ -196,5 +231,5 @@ pub struct Panic {
     pub victim: Victim,
 }
 
-/// What [`Reserve::Auto`] takes at least: 30 s of drips, and a third more (docs/link.md 7).
+/// What [`Reserve::Auto`] takes at least: 30 s of drips, and a third more (docs/link.md 9).
 const LEAST_RESERVE: u64 = 16 << 20;

@@ -9,6 +9,11 @@
 //! data cold. When the link is slow the second limit is lifted, because taking a burst off bsr's hands is
 //! what the relay is for.
 
+pub(crate) mod backing;
+mod kept;
+pub(crate) mod mapping;
+mod pings;
+pub(crate) mod pool;
 mod reading;
 mod store;
 
@@ -18,9 +23,10 @@ use std::time::Duration;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
 use bytes::Bytes;
 use drx_protocol::channel::Finish;
-use drx_protocol::delivery::{Inbound, Outbound, Violation};
+use drx_protocol::delivery::{Inbound, Outbound, Standstill, Violation};
 use drx_protocol::ending::Ending;
 use drx_protocol::frame::{Credit, Frame, HEADER_LEN, Payload};
+use drx_protocol::meta::Strange;
 use drx_protocol::names::{Attempt, ChannelType};
 use tokio::time::Instant;
 
@@ -29,6 +35,7 @@ use crate::budget::Budget;
 use crate::counters::{Counters, add};
 use crate::link::{LinkSocket, Say, SendData};
 use crate::local::{LocalSocket, StopReading, Strike, ToBsr};
+use pings::Holding;
 pub(crate) use reading::DripNews;
 use reading::Pace;
 use store::Store;
@@ -42,7 +49,7 @@ pub(crate) struct BabEvent {
     pub(crate) what: BabNews,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum BabNews {
     /// Everything before our FIN is acknowledged.
     Flushed,
@@ -50,6 +57,14 @@ pub(crate) enum BabNews {
     Delivered,
     /// The other DRX did what no relay does.
     Violated(Violation),
+    /// A ping of bsr's was answered here, the first since they are held.
+    PingHeld,
+    /// Pings are held no longer; so many were answered.
+    PingsHeld(u64),
+    /// No ping of this round is held: its meta is not understood.
+    PingsGivenUp(Strange),
+    /// Nothing moves on the link any more: this is where a resume can begin.
+    AtStandstill(Standstill),
     /// How bsr is read has changed.
     Drip(DripNews),
 }
@@ -67,6 +82,19 @@ pub(crate) struct Begin {
     pub(crate) windows: (u32, u32),
     /// The share of the budget that bsr gets only in drips.
     pub(crate) reserve: Reserve,
+    /// Whether pings may come to be held: then bsr's packets are followed.
+    pub(crate) hold_pings: bool,
+}
+
+/// The round goes on, over another connection.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct GoOn {
+    pub(crate) link: Addr<LinkSocket>,
+    /// The next byte that the other DRX expects.
+    pub(crate) next: u64,
+    /// Granted by the other DRX.
+    pub(crate) window: u32,
 }
 
 /// What the channel orders within a round.
@@ -79,10 +107,16 @@ pub(crate) enum BabOrder {
     StopReading,
     /// bsr is gone: what comes is thrown away and acknowledged as written.
     Discard,
+    /// bsr's pings are held, for so long at most; or no longer.
+    HoldPings(Option<Duration>),
     /// Send FIN.
     Finish(Finish, Ending),
+    /// The link is broken: what is from bsr is held until [`GoOn`]; [`BabNews::AtStandstill`] follows.
+    Hold,
     /// Nothing more is said to, or taken from, the other DRX; what was received is still written.
     Part,
+    /// The budget may have become larger.
+    Resized,
     /// The round is over: everything is let go.
     End,
 }
@@ -126,14 +160,18 @@ pub(crate) struct Bab {
 struct Round {
     attempt: Attempt,
     local: Addr<LocalSocket>,
-    link: Addr<LinkSocket>,
+    /// None while it is broken.
+    link: Option<Addr<LinkSocket>>,
     budget: Rc<Budget>,
     store: Store,
     out: Outbound,
     inbound: Inbound,
+    holding: Option<Holding>,
     pace: Pace,
     /// Bytes in the link's queue.
     queued: usize,
+    /// Of what is sent next, bytes that were sent on a link before.
+    again: u64,
     relaying: bool,
     reading: bool,
     discarding: bool,
@@ -201,9 +239,7 @@ impl Bab {
 
 impl Round {
     fn send(&mut self, counters: &Counters) {
-        if !self.relaying || self.parted {
-            return;
-        }
+        let Some(link) = self.link.clone().filter(|_| self.relaying && !self.parted) else { return };
         while self.queued < LINK_QUEUE {
             let (offset, sendable) = self.out.sendable();
             if sendable == 0 {
@@ -213,14 +249,16 @@ impl Round {
             let length = payload.len() as u64;
             self.out.advance(length);
             self.queued += HEADER_LEN + payload.len();
-            add(&counters.bytes_out, length);
+            let again = length.min(self.again);
+            self.again -= again;
+            add(&counters.bytes_out, length - again);
             let credit = self.credit();
-            self.link.do_send(SendData { attempt: self.attempt, credit, offset, payload });
+            link.do_send(SendData { attempt: self.attempt, credit, offset, payload });
         }
         if let (Some(offset), Some(ending)) = (self.out.fin_due(), self.finish) {
             self.out.fin_sent();
             let credit = self.credit();
-            self.link.do_send(Say(Frame::Fin { attempt: self.attempt, credit, offset, ending }));
+            link.do_send(Say(Frame::Fin { attempt: self.attempt, credit, offset, ending }));
         }
     }
 
@@ -232,22 +270,45 @@ impl Round {
     /// Acknowledgements ride along with data; on their own they go after 256 KiB, at the end, or after
     /// a few milliseconds.
     fn acknowledge(&mut self, ctx: &mut Context<Bab>) {
-        if self.parted || self.inbound.untold() == 0 {
+        if self.inbound.untold() == 0 {
             return;
         }
         if self.inbound.untold() >= ACK_BYTES || self.inbound.delivered() {
-            let credit = self.credit();
-            self.link.do_send(Say(Frame::Ack { attempt: self.attempt, credit }));
+            self.say_credit();
         } else if self.ack_timer.is_none() {
             self.ack_timer = Some(ctx.run_later(ACK_TIME, |bab, _| {
                 let Some(round) = &mut bab.round else { return };
                 round.ack_timer = None;
-                if round.inbound.untold() > 0 && !round.parted {
-                    let credit = round.credit();
-                    round.link.do_send(Say(Frame::Ack { attempt: round.attempt, credit }));
+                if round.inbound.untold() > 0 {
+                    round.say_credit();
                 }
             }));
         }
+    }
+
+    fn say_credit(&mut self) {
+        if let Some(link) = self.link.clone().filter(|_| !self.parted) {
+            let credit = self.credit();
+            link.do_send(Say(Frame::Ack { attempt: self.attempt, credit }));
+        }
+    }
+
+    /// The link is broken. Everything that came over it is here: it spoke before the channel did.
+    fn hold(&mut self) -> Standstill {
+        self.link = None;
+        self.queued = 0;
+        self.lifted = true; // nothing drains, so bsr's bytes are taken as far as there is room
+        Standstill::of(&self.out, &self.inbound)
+    }
+
+    /// The other DRX is told at once what is written: the last word of it may be lost, and nothing else
+    /// need ever come to carry it.
+    fn go_on_over(&mut self, GoOn { link, next, window }: GoOn) -> Result<(), Violation> {
+        self.again += self.out.resume(next, window)?;
+        self.store.rewind();
+        self.link = Some(link);
+        self.say_credit();
+        Ok(())
     }
 
     fn stop_reading(&mut self) {
@@ -272,10 +333,29 @@ impl Round {
             let skip = known.min(piece.len());
             known -= skip;
             if skip < piece.len() {
+                self.hear(&piece[skip..]);
                 self.local.do_send(ToBsr(piece.slice(skip..)));
             }
         }
         Ok(())
+    }
+
+    /// Bytes from bsr for the other DRX.
+    fn keep(&mut self, bytes: Bytes) {
+        let length = bytes.len() as u64;
+        if self.complete || self.parted {
+            return self.refuse(length); // it came behind the end
+        }
+        self.pace.came(length);
+        self.budget.hold(length);
+        self.out.append(length);
+        self.store.append(bytes, Instant::now());
+    }
+
+    /// Bytes from bsr that nobody is to have.
+    fn refuse(&mut self, bytes: u64) {
+        self.pace.came(bytes);
+        self.budget.take_back(bytes);
     }
 
     fn frame(&mut self, frame: Frame, counters: &Counters) -> Result<(), Violation> {
@@ -310,19 +390,23 @@ impl Handler<Begin> for Bab {
 
     fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
         self.end(ctx);
+        let budget = Rc::clone(match begin.channel_type {
+            ChannelType::Data => &self.budgets.0,
+            ChannelType::Meta => &self.budgets.1,
+        });
         self.round = Some(Round {
             attempt: begin.attempt,
             local: begin.local,
-            link: begin.link,
-            budget: Rc::clone(match begin.channel_type {
-                ChannelType::Data => &self.budgets.0,
-                ChannelType::Meta => &self.budgets.1,
-            }),
-            store: Store::default(),
+            link: Some(begin.link),
+            store: Store::new(budget.room()),
+            budget,
             out: Outbound::new(begin.windows.1),
             inbound: Inbound::new(begin.windows.0),
+            holding: (begin.hold_pings && begin.channel_type == ChannelType::Meta)
+                .then(|| Holding::new(begin.attempt, self.channel.clone())),
             pace: Pace::new(begin.reserve),
             queued: 0,
+            again: 0,
             relaying: false,
             reading: true,
             discarding: false,
@@ -348,12 +432,13 @@ impl Handler<BabOrder> for Bab {
         let Some(round) = &mut self.round else { return };
         match order {
             BabOrder::Relay => round.relaying = true,
-            BabOrder::StopReading => round.stop_reading(),
+            BabOrder::StopReading => round.need_not_read(),
             BabOrder::Discard => {
                 round.discarding = true;
                 let pending = round.inbound.pending();
                 round.inbound.wrote(pending);
             }
+            BabOrder::HoldPings(most) => round.hold_pings(most),
             BabOrder::Finish(finish, ending) => {
                 round.finish = Some(ending);
                 match finish {
@@ -368,8 +453,27 @@ impl Handler<BabOrder> for Bab {
                     }
                 }
             }
+            BabOrder::Hold => {
+                let what = BabNews::AtStandstill(round.hold());
+                self.channel.do_send(BabEvent { attempt: round.attempt, what });
+            }
             BabOrder::Part => round.part(),
+            BabOrder::Resized => {}
             BabOrder::End => return self.end(ctx),
+        }
+        self.go_on(ctx);
+    }
+}
+
+impl Handler<GoOn> for Bab {
+    type Result = ();
+
+    fn handle(&mut self, order: GoOn, ctx: &mut Context<Self>) {
+        let Some(round) = self.round.as_mut().filter(|round| !round.parted) else { return };
+        if let Err(violation) = round.go_on_over(order) {
+            round.part();
+            let what = BabNews::Violated(violation);
+            self.channel.do_send(BabEvent { attempt: round.attempt, what });
         }
         self.go_on(ctx);
     }
@@ -380,15 +484,7 @@ impl Handler<FromBsr> for Bab {
 
     fn handle(&mut self, FromBsr(bytes): FromBsr, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
-        let length = bytes.len() as u64;
-        round.pace.came(length);
-        if round.complete || round.parted {
-            round.budget.take_back(length); // it came behind the end
-            return;
-        }
-        round.budget.hold(length);
-        round.out.append(length);
-        round.store.append(bytes, Instant::now());
+        round.sift(bytes, &self.counters);
         self.go_on(ctx);
     }
 }
@@ -398,6 +494,7 @@ impl Handler<AllFromBsr> for Bab {
 
     fn handle(&mut self, _: AllFromBsr, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
+        round.hold_pings(None);
         round.reading = false;
         round.complete = true;
         if round.finish.is_some() {
@@ -412,6 +509,7 @@ impl Handler<Written> for Bab {
 
     fn handle(&mut self, Written(bytes): Written, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
+        let bytes = round.written(bytes);
         // What was thrown away is accounted for already.
         round.inbound.wrote(bytes.min(round.inbound.pending()));
         self.go_on(ctx);

@@ -3,12 +3,21 @@
 //! The budget belongs to the session, not to a channel: of two lanes the one that turns out to be data
 //! draws on the data budget (docs/channels.md).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
-/// Shared by the channels of one resource, on one arbiter. `promised + held ≤ size`, always.
+use crate::api::Backing;
+use crate::bab::pool::{Pool, Room};
+
+/// Shared by the channels of one resource, on one arbiter. `promised + held ≤ size`, except after it was
+/// made smaller: then nothing more is promised until it is so again.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    size: u64,
+    size: Cell<u64>,
+    /// Where the bytes live, if not where they were read.
+    pool: Option<RefCell<Rc<Pool>>>,
+    /// Whether the pool's memory comes from a disk.
+    summed: bool,
     /// Bytes that a connection to bsr may still read.
     promised: Cell<u64>,
     /// Bytes in BABs.
@@ -16,12 +25,50 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// Of ordinary memory.
     pub(crate) fn new(size: u64) -> Budget {
-        Budget { size, promised: Cell::new(0), held: Cell::new(0) }
+        Budget::backed(size, &Backing::Memory)
+    }
+
+    /// Of memory that is still to be reserved (see [`Budget::pool`]).
+    pub(crate) fn backed(size: u64, backing: &Backing) -> Budget {
+        let summed = matches!(backing, Backing::File(_));
+        let pool = (*backing != Backing::Memory).then(|| RefCell::new(Rc::new(Pool::new(size, summed))));
+        Budget { size: Cell::new(size), pool, summed, promised: Cell::new(0), held: Cell::new(0) }
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.size
+        self.size.get()
+    }
+
+    /// What is held stays, also where it is more than that.
+    pub(crate) fn resize(&self, size: u64) {
+        self.size.set(size);
+        if let Some(pool) = self.pool() {
+            pool.resize(size);
+        }
+    }
+
+    /// What the memory is taken from; ordinary memory is from no pool.
+    pub(crate) fn pool(&self) -> Option<Rc<Pool>> {
+        self.pool.as_ref().map(|pool| Rc::clone(&pool.borrow()))
+    }
+
+    /// A channel's way to the memory.
+    pub(crate) fn room(&self) -> Option<Room> {
+        self.pool().map(Room::new)
+    }
+
+    /// Whether the memory is there.
+    pub(crate) fn stands(&self) -> bool {
+        self.pool().is_none_or(|pool| pool.missing() == 0)
+    }
+
+    /// Gives the memory back to the system: what is still held, when it is let go.
+    pub(crate) fn give_back(&self) {
+        if let Some(pool) = &self.pool {
+            pool.replace(Rc::new(Pool::new(self.size.get(), self.summed)));
+        }
     }
 
     pub(crate) fn held(&self) -> u64 {
@@ -35,7 +82,7 @@ impl Budget {
 
     /// Promises up to `bytes`; returns how many there were.
     pub(crate) fn promise(&self, bytes: u64) -> u64 {
-        let promised = bytes.min(self.size - self.held.get() - self.promised.get());
+        let promised = bytes.min(self.size.get().saturating_sub(self.held.get() + self.promised.get()));
         self.promised.set(self.promised.get() + promised);
         promised
     }

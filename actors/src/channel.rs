@@ -6,7 +6,9 @@
 
 mod link_side;
 mod local_side;
+mod pings;
 mod report;
+mod resume;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -32,9 +34,10 @@ use crate::child::{Child, ChildExited, Exit, spawn};
 use crate::counters::{Counters, add};
 use crate::link::{HangUp, LinkSocket, Say};
 use crate::local::{CloseLocal, LocalSocket, Strike};
-use crate::messages::{ChannelEvent, ChannelNews, ChannelOrder, Hurry, standing};
+use crate::messages::{ChannelEvent, ChannelNews, ChannelOrder, Hurry};
 use crate::net::{Net, Stream};
 use crate::quiet::Quiet;
+use resume::Resuming;
 
 /// What the channels of a resource share and are given.
 pub(crate) struct Terms {
@@ -67,6 +70,8 @@ pub(crate) struct Memory {
     pub(crate) last_stop: Rc<RefCell<Option<String>>>,
     /// Connections that closed before a usable first packet.
     pub(crate) strays: Rc<Cell<u64>>,
+    /// How often a link was resumed.
+    pub(crate) resumes: Rc<Cell<u64>>,
 }
 
 pub(crate) struct ChannelActor {
@@ -86,10 +91,18 @@ pub(crate) struct ChannelActor {
     /// A link that is only still saying its last words.
     parting: Option<Child<LinkSocket>>,
     link_up_since: Option<Instant>,
+    /// The link is broken, and being resumed.
+    resuming: Option<Resuming>,
+    /// What was received when a frame was damaged last.
+    damaged_at: Option<u64>,
+    /// Why the other DRX closes the link, if it has said so.
+    their_word: Option<String>,
     peer: Option<Epoch>,
     peer_window: u32,
     /// What the other DRX says of its channel on this lane.
     remote: Option<Standing>,
+    /// bsr's pings are held, for so long at most.
+    holding_pings: Option<Duration>,
     parts: u64,
     dialling_drx: Option<SpawnHandle>,
     dialling_bsr: Option<SpawnHandle>,
@@ -151,9 +164,13 @@ impl ChannelActor {
             link: None,
             parting: None,
             link_up_since: None,
+            resuming: None,
+            damaged_at: None,
+            their_word: None,
             peer: None,
             peer_window: 0,
             remote: None,
+            holding_pings: None,
             parts: 0,
             dialling_drx: None,
             dialling_bsr: None,
@@ -171,9 +188,10 @@ impl ChannelActor {
     fn feed(&mut self, event: Event, why: &str, ctx: &mut Context<Self>) {
         if matches!(event, Event::LinkLost) {
             self.order_bab(BabOrder::Part);
+            self.end_resume(ctx);
             self.link_down();
         }
-        let from = self.machine.state();
+        let (from, stood) = (self.machine.state(), self.standing());
         let Some(actions) = self.machine.step(event) else {
             if event.attempt().is_some() {
                 add(&self.counters.stale_frames, 1);
@@ -181,7 +199,12 @@ impl ChannelActor {
             debug!(self.log, "nothing to do"; "event" => ?event, "state" => %from, "attempt" => self.machine.attempt());
             return;
         };
-        self.moved(from, why);
+        if self.resuming.is_some() && !self.machine.link().is_suspended() {
+            self.order_bab(BabOrder::Part);
+            self.end_resume(ctx);
+        }
+        self.moved(from, stood, why);
+        self.mind_pings();
         for action in actions {
             self.act(action, ctx);
         }
@@ -192,15 +215,15 @@ impl ChannelActor {
             // What let a state pass on is why it does.
             let why = if from == self.machine.state() { why } else { "" };
             self.feed(Event::Next, why, ctx);
-        } else if from != self.machine.state() {
+        } else if stood != self.standing() {
             self.tell_state();
         }
     }
 
     /// Says where the channel stands now: in the log and to its supervisor.
-    fn moved(&mut self, from: State, why: &str) {
-        let to = self.machine.state();
-        if to == from {
+    fn moved(&mut self, from: State, stood: Standing, why: &str) {
+        let (to, stands) = (self.machine.state(), self.standing());
+        if stands == stood {
             return;
         }
         let cause = self.machine.cause().map(ToString::to_string).unwrap_or_default();
@@ -212,8 +235,11 @@ impl ChannelActor {
             (why, _) => why.to_owned(),
         };
         self.remember_stop(from, &why);
-        info!(self.log, "transition"; "from" => %from, "to" => %to, "why" => why, "attempt" => self.machine.attempt());
+        info!(self.log, "transition"; "from" => %stood, "to" => %stands, "why" => why, "attempt" => self.machine.attempt());
         self.since = Instant::now();
+        if to == from {
+            return;
+        }
         self.tell(ChannelNews::Moved { to, channel_type: self.machine.channel_type() });
         if to == State::Established
             && let (Some(channel_type), Some(round)) = (self.machine.channel_type(), self.machine.round())
@@ -239,7 +265,8 @@ impl ChannelActor {
     fn act(&mut self, action: Action, ctx: &mut Context<Self>) {
         match action {
             Action::OpenLink if self.slot.role == Role::Connector => self.dial_drx(ctx),
-            Action::OpenLink | Action::Redial => {} // an acceptor waits for the other DRX's dial
+            Action::OpenLink => {} // an acceptor waits for the other DRX's dial
+            Action::Redial => self.begin_resume(ctx),
             Action::DropLink => {
                 if let Some(link) = &self.link {
                     link.addr().do_send(HangUp);
@@ -298,7 +325,10 @@ impl ChannelActor {
     }
 
     fn standing(&self) -> Standing {
-        standing(self.machine.state(), self.machine.link().is_suspended())
+        match self.machine.state() {
+            State::Established if self.machine.link().is_suspended() => Standing::Resuming,
+            state => Standing::In(state),
+        }
     }
 
     /// Nothing of a round outlives it.
@@ -364,6 +394,13 @@ impl ChannelActor {
         }
     }
 
+    /// Goes on if the memory is there; else the supervisor says when it is.
+    fn allocated(&mut self, ctx: &mut Context<Self>) {
+        if self.machine.state() == State::Allocating && self.terms.data.stands() {
+            self.feed(Event::Allocated, "the BAB is there", ctx);
+        }
+    }
+
     fn part_number(&mut self) -> u64 {
         self.parts += 1;
         self.parts
@@ -411,8 +448,7 @@ impl Actor for ChannelActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         match self.machine.state() {
-            // The BAB's memory is committed as it is used, so there is nothing to wait for.
-            State::Allocating => self.feed(Event::Allocated, "the BAB is there", ctx),
+            State::Allocating => self.allocated(ctx),
             _ => {
                 self.tell(ChannelNews::Moved { to: self.machine.state(), channel_type: None });
                 self.act(Action::OpenLink, ctx);
@@ -437,6 +473,8 @@ impl Handler<ChannelOrder> for ChannelActor {
                 }
             }
             ChannelOrder::Hurry(whom) => self.hurry(whom, ctx),
+            ChannelOrder::Allocated => self.allocated(ctx),
+            ChannelOrder::Resized => self.order_bab(BabOrder::Resized),
             ChannelOrder::Stop => self.feed(Event::Stop, "", ctx),
         }
     }
@@ -454,7 +492,11 @@ impl Handler<BabEvent> for ChannelActor {
         match event.what {
             BabNews::Flushed => self.feed(Event::Flushed, "the BAB is empty", ctx),
             BabNews::Delivered => self.feed(Event::Delivered, "everything is written to bsr", ctx),
+            BabNews::PingHeld => self.ping_held(),
+            BabNews::PingsHeld(answered) => self.pings_held(answered),
+            BabNews::PingsGivenUp(strange) => self.pings_given_up(strange),
             BabNews::Violated(violation) => self.protocol_error(&violation.to_string(), ctx),
+            BabNews::AtStandstill(standstill) => self.at_standstill(standstill, ctx),
             BabNews::Drip(_) => {}
         }
     }

@@ -38,8 +38,9 @@ pub(crate) struct LinkEvent {
 pub(crate) enum LinkNews {
     /// A frame that is not about bytes.
     Frame(Frame),
-    /// The other DRX broke its protocol: nothing more is read. It is to be told, and hung up.
-    Broken(String),
+    /// What came was no frame, or a damaged one: nothing more is read. The other DRX is to be told, and hung
+    /// up.
+    Damaged(String),
     /// It is gone.
     Ended(String),
 }
@@ -230,7 +231,7 @@ impl LinkSocket {
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     self.broken = true;
-                    let what = LinkNews::Broken(error.to_string());
+                    let what = LinkNews::Damaged(error.to_string());
                     self.channel.do_send(LinkEvent { generation: self.generation, what });
                     return Ok(());
                 }
@@ -248,6 +249,7 @@ impl LinkSocket {
                 }
             }
             Frame::Data { .. } | Frame::Ack { .. } => self.bab.do_send(FromLink(frame)),
+            Frame::Abort { attempt: 0, .. } => self.tell(frame),
             Frame::Fin { .. } | Frame::Abort { .. } => {
                 // Bytes first: the BAB knows where they end before the channel hears that they do.
                 self.bab.do_send(FromLink(frame.clone()));

@@ -2,12 +2,12 @@
 //! [`Snapshot`](crate::api::Snapshot) asks for an answer, so no circle can wait for itself.
 
 use actix::Message;
+use drx_protocol::State;
 use drx_protocol::channel::{EndedBy, Place};
 use drx_protocol::handshake::Hello;
 use drx_protocol::names::{ChannelType, Epoch, Round};
 use drx_protocol::report::ChannelReport;
 use drx_protocol::session::{Order, Slot};
-use drx_protocol::{Standing, State};
 
 use crate::net::{Detached, Stream};
 
@@ -49,6 +49,10 @@ pub(crate) enum ChannelOrder {
     PeerIs(Epoch),
     /// Connector: dial again now instead of later.
     Hurry(Hurry),
+    /// The memory of the BAB is reserved.
+    Allocated,
+    /// The BAB may hold more now, or less.
+    Resized,
     /// Flush, then stop.
     Stop,
 }
@@ -81,8 +85,3 @@ pub(crate) struct DrxDialled {
 #[derive(Message)]
 #[rtype(result = "ChannelReport")]
 pub(crate) struct Report;
-
-/// What is shown of a channel in this state.
-pub(crate) fn standing(state: State, resuming: bool) -> Standing {
-    if resuming { Standing::Resuming } else { Standing::In(state) }
-}

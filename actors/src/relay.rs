@@ -7,20 +7,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture,
+    WrapFuture,
+};
 use actix_rt::{Arbiter, ArbiterHandle};
 use drx_protocol::names::Epoch;
-use drx_protocol::report::RelayReport;
+use drx_protocol::report::{RelayReport, size as shown};
 use drx_protocol::restart::{Restarts, Verdict};
 use futures_util::future::join_all;
 use slog::{Logger, error, info};
 use tokio::time::{Instant, timeout};
 
-use crate::api::{Operate, Panic, Refusal, ResourceSettings, Settings, Shutdown, Snapshot, Unflushed, Verb};
+use crate::api::{
+    Operate, Panic, Refusal, Resize, Resized, ResourceSettings, Settings, Shutdown, Snapshot, Unflushed, Verb,
+};
 use crate::child::{Child, ChildExited, spawn, spawn_on};
 use crate::net::{Net, SocketOptions};
 use crate::outside::{ListenTrouble, Outside, Route, Routes};
-use crate::resource::{Held, ReportAll, Resource, Seed, StrikeIn, Want};
+use crate::resource::{Held, META_BAB, ReportAll, Resource, Seed, SetSize, SizeInForce, StrikeIn, Want};
 
 /// One relay. Started on the system's arbiter; ends when it is dropped with its system.
 pub struct Relay {
@@ -46,6 +51,8 @@ struct Supervised {
     restarts: Restarts,
     /// What an operator said last.
     up: bool,
+    /// The BAB is being resized; `settings` claims the larger size until that is done.
+    resizing: bool,
 }
 
 struct Listening {
@@ -142,6 +149,21 @@ impl Relay {
         self.route(at);
     }
 
+    fn resized(&mut self, answers: Vec<(usize, SizeInForce)>) -> Result<Vec<Resized>, Refusal> {
+        let (mut resized, mut refused) = (Vec::new(), Vec::new());
+        for (index, SizeInForce { size, held, refused: why }) in answers {
+            let Some(supervised) = self.resources.get_mut(index) else { continue };
+            supervised.settings.bab.size = size;
+            supervised.resizing = false;
+            let connection = self.connection(&self.resources[index].settings);
+            match why {
+                Some(why) => refused.push(format!("{connection} keeps {}: {why}", shown(size))),
+                None => resized.push(Resized { connection, size, held }),
+            }
+        }
+        if refused.is_empty() { Ok(resized) } else { Err(Refusal::NotResized(refused.join("; "))) }
+    }
+
     fn route(&self, at: SocketAddr) {
         let routes = self
             .resources
@@ -160,10 +182,22 @@ impl Relay {
         }
     }
 
+    fn connection(&self, settings: &ResourceSettings) -> String {
+        format!("{}-{}-{}", settings.name, settings.remote, self.settings.node)
+    }
+
+    /// What all BABs take if the `chosen` ones have `size`.
+    fn total_with(&self, chosen: &[usize], size: u64) -> u64 {
+        let sizes = self.resources.iter().enumerate().map(|(index, supervised)| {
+            let own = supervised.settings.bab.size;
+            if chosen.contains(&index) { size } else { own }
+        });
+        sizes.fold(0, |sum: u64, size| sum.saturating_add(size).saturating_add(META_BAB))
+    }
+
     fn chosen(&self, name: &str) -> Vec<usize> {
         let named = |settings: &ResourceSettings| {
-            let connection = format!("{}-{}-{}", settings.name, settings.remote, self.settings.node);
-            name == "all" || name == settings.name || name == connection
+            name == "all" || name == settings.name || name == self.connection(settings)
         };
         (0..self.resources.len()).filter(|&index| named(&self.resources[index].settings)).collect()
     }
@@ -178,7 +212,15 @@ impl Actor for Relay {
             let arbiter =
                 (!self.arbiters.is_empty()).then(|| self.arbiters[index % self.arbiters.len()].handle());
             let restarts = Restarts::new(settings.restart);
-            let supervised = Supervised { settings, arbiter, child: None, generation: 0, restarts, up: true };
+            let supervised = Supervised {
+                settings,
+                arbiter,
+                child: None,
+                generation: 0,
+                restarts,
+                up: true,
+                resizing: false,
+            };
             self.resources.push(supervised);
             self.start_resource(index, ctx);
         }
@@ -310,6 +352,48 @@ impl Handler<Operate> for Relay {
             join_all(asked).await; // a supervisor that panics meanwhile comes back as it was wanted
             Ok(())
         })
+    }
+}
+
+impl Handler<Resize> for Relay {
+    type Result = ResponseActFuture<Self, Result<Vec<Resized>, Refusal>>;
+
+    fn handle(&mut self, Resize { name, size }: Resize, _: &mut Context<Self>) -> Self::Result {
+        let chosen = self.chosen(&name);
+        let (needed, total) = (self.total_with(&chosen, size), self.settings.bab_total);
+        let grows = chosen.iter().any(|&index| self.resources[index].settings.bab.size < size);
+        let refusal = if self.shutting_down {
+            Some(Refusal::ShuttingDown)
+        } else if chosen.is_empty() && name != "all" {
+            Some(Refusal::UnknownName(name))
+        } else if grows && needed > total {
+            Some(Refusal::OverTotal { needed, total })
+        } else if chosen.iter().any(|&index| self.resources[index].resizing) {
+            Some(Refusal::NotResized("its size is being changed already".to_owned()))
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return Box::pin(async { Err(refusal) }.into_actor(self));
+        }
+        let mut asked = Vec::new();
+        for index in chosen {
+            let supervised = &mut self.resources[index];
+            // Claimed before it is there, so that two at a time cannot pass the total together.
+            supervised.settings.bab.size = size;
+            supervised.resizing = true;
+            let answer = supervised.child.as_ref().map(|child| child.addr().send(SetSize(size)));
+            asked.push(async move {
+                // A supervisor that is away comes back with what is claimed.
+                let away = SizeInForce { size, held: 0, refused: None };
+                let in_force = match answer {
+                    Some(answer) => answer.await.unwrap_or(away),
+                    None => away,
+                };
+                (index, in_force)
+            });
+        }
+        Box::pin(join_all(asked).into_actor(self).map(|answers, relay, _| relay.resized(answers)))
     }
 }
 

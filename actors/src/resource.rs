@@ -6,9 +6,12 @@
 
 mod operator;
 mod report;
+mod reservation;
 
 pub(crate) use operator::{Held, StrikeIn, Want};
 pub(crate) use report::ReportAll;
+use reservation::Reservation;
+pub(crate) use reservation::{SetSize, SizeInForce};
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,6 +22,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 use drx_protocol::admission::Admission;
 use drx_protocol::channel::{Channel, EndedBy, Place};
+use drx_protocol::handshake::Refusal;
 use drx_protocol::names::{Epoch, Role};
 use drx_protocol::restart::{Restarts, Verdict};
 use drx_protocol::rules::Rules;
@@ -32,6 +36,7 @@ use crate::api::ResourceSettings;
 use crate::budget::Budget;
 use crate::channel::{ChannelActor, Memory, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
+use crate::handshake::refuse;
 use crate::inside::{AtInside, Door, Inside};
 use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, DrxDialled, Hurry};
 use crate::net::Net;
@@ -60,6 +65,7 @@ pub(crate) struct Resource {
     insides: u64,
     inside_trouble: Option<String>,
     outside_trouble: Option<String>,
+    reservation: Reservation,
     peer: Option<Epoch>,
     up: bool,
     restarting: bool,
@@ -105,7 +111,7 @@ impl Resource {
         let log = seed.log.new(o!("resource" => seed.settings.name.clone()));
         let terms = Rc::new(Terms {
             node: seed.node,
-            data: Rc::new(Budget::new(seed.settings.bab.size)),
+            data: Rc::new(Budget::backed(seed.settings.bab.size, &seed.settings.bab.backing)),
             meta: Rc::new(Budget::new(META_BAB)),
             net: seed.net,
             epoch: seed.epoch,
@@ -121,6 +127,7 @@ impl Resource {
                 restarts: Rc::new(RefCell::new(Restarts::new(terms.settings.restart))),
                 last_stop: Rc::default(),
                 strays: Rc::default(),
+                resumes: Rc::default(),
             },
             log: log.new(o!("channel" => slot.role.to_string(), "lane" => u8::from(slot.lane))),
             generation: 0,
@@ -140,6 +147,7 @@ impl Resource {
             insides: 0,
             inside_trouble: None,
             outside_trouble: None,
+            reservation: Reservation::default(),
             peer: None,
             up: seed.up,
             restarting: false,
@@ -162,6 +170,7 @@ impl Resource {
                 self.start(slot, State::Allocating, ctx);
             }
         }
+        self.reserve(ctx);
     }
 
     /// A new generation of a channel, on the same memory.
@@ -216,6 +225,7 @@ impl Resource {
         if self.up || self.lanes.iter().any(|lane| lane.child.is_some()) {
             return;
         }
+        self.give_memory_back(ctx);
         for waiter in self.waiters.drain(..) {
             let _ = waiter.send(self.unflushed); // who waited may have gone away
         }
@@ -500,6 +510,12 @@ impl Handler<DrxDialled> for Resource {
         let slot = Slot { role: Role::Acceptor, lane: dialled.hello.lane };
         match &self.lanes[slot.index()].child {
             Some(child) => child.addr().do_send(dialled),
+            // A resume is never told to come again: what it wants to carry on is not here.
+            None if dialled.hello.resume.is_some() => {
+                if let Ok(stream) = dialled.stream.attach() {
+                    refuse(stream, Refusal::UnknownLink, "the channel is not running here");
+                }
+            }
             None => {
                 let sentence = match self.off_standing() {
                     Some(Standing::Down) => "the resource is down here",
@@ -508,7 +524,7 @@ impl Handler<DrxDialled> for Resource {
                 };
                 debug!(self.log, "refused a dial of the other DRX"; "from" => &dialled.from, "sentence" => sentence);
                 if let Ok(stream) = dialled.stream.attach() {
-                    crate::handshake::refuse(stream, drx_protocol::handshake::Refusal::Busy, sentence);
+                    refuse(stream, Refusal::Busy, sentence);
                 }
             }
         }
@@ -521,4 +537,4 @@ fn said(delay: Duration) -> String {
 }
 
 /// A session's meta channel has this much (docs/channels.md 1).
-const META_BAB: u64 = 4 * 1024 * 1024;
+pub(crate) const META_BAB: u64 = 4 * 1024 * 1024;

@@ -29,11 +29,19 @@ mod units;
 
 pub use error::{Error, Errors, Place, SourceLine};
 pub use model::{
-    Bab, Checksum, Config, CongestionControl, Control, Level, Link, Log, META_BAB, Node, Reserve, Resource,
-    Restart,
+    Bab, Backing, Checksum, Config, CongestionControl, Control, Level, Link, Log, META_BAB, Node, Reserve,
+    Resource, Restart,
 };
 pub use sources::{File, Sources, is_local, system_host_name};
 pub use units::{parse_size, parse_time, print_size, print_time};
+
+/// Reads a `bab.size` that an operator gives while the relay runs, with the limits it has in a file.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn bab_size(text: &str) -> Result<u64, String> {
+    schema::read("bab", "size", text)
+}
 
 /// Reads, merges and checks all sources.
 ///

@@ -73,6 +73,22 @@ pub struct Bab {
     pub size: u64,
     /// Its last part, which bsr gets only in drips.
     pub reserve: Reserve,
+    /// Where the data channel's bytes live.
+    pub backing: Backing,
+    /// Where the files of [`Backing::File`] are made.
+    pub directory: PathBuf,
+}
+
+/// `bab.backing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backing {
+    /// In ordinary memory.
+    Memory,
+    /// In memory that is never swapped out.
+    Locked,
+    /// In a mapped file, for sizes beyond the memory.
+    File,
 }
 
 /// `bab.reserve`.
@@ -111,6 +127,8 @@ pub struct Link {
     pub congestion_control: CongestionControl,
     /// CRC-32C per frame.
     pub checksum: Checksum,
+    /// Whether bsr's pings are answered here while the other side cannot.
+    pub hold_pings: bool,
 }
 
 /// `link.congestion_control`.

@@ -11,7 +11,8 @@ use crate::error::{Errors, Place};
 use crate::kinds::{Checked, Kind};
 use crate::layers::Layers;
 use crate::model::{
-    Bab, Checksum, Config, CongestionControl, Control, Level, Link, Log, Node, Reserve, Resource, Restart,
+    Bab, Backing, Checksum, Config, CongestionControl, Control, Level, Link, Log, Node, Reserve, Resource,
+    Restart,
 };
 use crate::schema::{self, RESOURCE_SECTIONS};
 use crate::sources::Sources;
@@ -157,9 +158,23 @@ fn resource(view: &View) -> Option<Resource> {
         inside: view.value("resource", "inside")?,
         outside: view.value("resource", "outside")?,
         peer: view.value("resource", "peer")?,
-        bab: Bab { size: view.value("bab", "size")?, reserve: view.value("bab", "reserve")? },
+        bab: bab(view)?,
         link: link(view)?,
         restart: restart(view)?,
+    })
+}
+
+fn bab(view: &View) -> Option<Bab> {
+    Some(Bab {
+        size: view.value("bab", "size")?,
+        reserve: view.value("bab", "reserve")?,
+        backing: match view.value::<String>("bab", "backing")?.as_str() {
+            "memory" => Backing::Memory,
+            "locked" => Backing::Locked,
+            "file" => Backing::File,
+            _ => return None,
+        },
+        directory: PathBuf::from(view.value::<String>("bab", "directory")?),
     })
 }
 
@@ -182,6 +197,7 @@ fn link(view: &View) -> Option<Link> {
             "off" => Checksum::Off,
             _ => return None,
         },
+        hold_pings: view.value("link", "hold_pings")?,
     })
 }
 
@@ -235,4 +251,4 @@ macro_rules! from_checked {
     };
 }
 
-from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve);
+from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve, Flag bool);

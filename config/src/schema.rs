@@ -1,6 +1,6 @@
 //! The keys there are: where they stand, what they hold, what they hold by default.
 
-use crate::kinds::Kind;
+use crate::kinds::{Checked, Kind};
 
 /// One key of `drx.toml`.
 #[derive(Debug)]
@@ -61,6 +61,16 @@ pub(crate) fn in_section(section: &str) -> impl Iterator<Item = &'static Key> {
     KEYS.iter().filter(move |key| key.section == section)
 }
 
+/// A size that stands alone, as the environment would give it.
+pub(crate) fn read(section: &str, name: &str, text: &str) -> Result<u64, String> {
+    let key = find(section, name).ok_or_else(|| format!("there is no key {}", join(section, name)))?;
+    let wrong = |wrong| format!("{}: {wrong}; {}", key.path(), key.kind.wanted());
+    match key.kind.read(&key.kind.interpret(text)).map_err(wrong)? {
+        Checked::Size(size) => Ok(size),
+        _ => Err(wrong("is no size".to_owned())),
+    }
+}
+
 /// The word that a misspelt one was most likely meant to be.
 pub(crate) fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word: String = word.to_lowercase().replace('-', "_").chars().take(MAX_WORD).collect();
@@ -97,10 +107,10 @@ pub(crate) static KEYS: [Key; 41] = {
         Key::new("resource", "peer", Address { dialled: true, example: "10.77.9.2:7780" }),
         Key::new("bab", "size", Size { min: 64 << 10, max: 1 << 40 }).default("64MiB"),
         Key::new("bab", "reserve", Reserve).default("auto"),
-        Key::new("bab", "backing", Word(&["memory", "locked", "file"])).default("memory").later(),
-        Key::new("bab", "directory", Path { most: MAX_PATH }).default("/var/lib/drx").later(),
+        Key::new("bab", "backing", Word(&["memory", "locked", "file"])).default("memory"),
+        Key::new("bab", "directory", Path { most: MAX_PATH }).default("/var/lib/drx"),
         Key::new("bab", "total", Size { min: 64 << 10, max: MAX_SIZE }).default("8GiB"),
-        Key::new("link", "resume_timeout", Time { zero: true }).default("0").later(),
+        Key::new("link", "resume_timeout", Time { zero: true }).default("10s"),
         Key::new("link", "close_pending_timeout", Time { zero: true }).default("60s"),
         Key::new("link", "keepalive_interval", Time { zero: false }).default("1s"),
         Key::new("link", "keepalive_timeout", Time { zero: false }).default("5s"),
@@ -108,7 +118,7 @@ pub(crate) static KEYS: [Key; 41] = {
         Key::new("link", "window", Size { min: 64 << 10, max: 1 << 30 }).default("16MiB"),
         Key::new("link", "congestion_control", Congestion).default("auto"),
         Key::new("link", "checksum", Word(&["auto", "on", "off"])).default("auto"),
-        Key::new("link", "hold_pings", Flag).default("false").later(),
+        Key::new("link", "hold_pings", Flag).default("false"),
         Key::new("link", "compression", Compression).default("none").later(),
         Key::new("link", "bandwidth", Size { min: 0, max: MAX_SIZE }).default("0").later(),
         Key::new("restart", "initial", Time { zero: false }).default("100ms"),
@@ -177,6 +187,7 @@ mod tests {
                     DeValue::String(text) => text.to_string(),
                     DeValue::Integer(number) => number.to_string(),
                     DeValue::Float(real) => real.to_string(),
+                    DeValue::Boolean(flag) => flag.to_string(),
                     other => panic!("{} is a {}", key.path(), other.type_str()),
                 };
                 assert_eq!(key.default, Some(value.as_str()), "{}", key.path());

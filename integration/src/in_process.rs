@@ -99,7 +99,7 @@ fn settings(places: &Places, restart: RestartSettings) -> Settings {
     let bab = BabSettings { size: 4 << 20, reserve: Reserve::Auto, backing: Backing::Memory };
     let resource =
         ResourceSettings { name: resource, remote, bsr, inside, outside, peer, bab, link, restart };
-    Settings { node, resources: vec![resource], arbiters: 1 }
+    Settings { node, resources: vec![resource], bab_total: 8 << 30, arbiters: 1 }
 }
 
 /// Writes lines as `drxd` does, as far as [`Log`] reads them.

@@ -76,11 +76,12 @@ impl Admission {
         if self.rules.late_dials_change_nothing && self.overtaken(dial) {
             return Verdict::Overtaken;
         }
+        let known = self.peer == Some(dial.epoch);
         self.remember(dial);
         let current = channel.link().id() == Some(dial.link);
         match dial.resume {
             Some(attempt) => {
-                let same = channel.resumable() && channel.attempt() == attempt;
+                let same = known && channel.resumable() && channel.attempt() == attempt;
                 if !current {
                     Verdict::Unknown
                 } else if same || !self.rules.resume_only_the_same_round {

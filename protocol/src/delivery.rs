@@ -139,9 +139,7 @@ impl Outbound {
     /// A resumed link goes on from `next`, what the other DRX has received. Returns how many bytes
     /// are sent again.
     pub fn resume(&mut self, next: u64, window: u32) -> Result<u64, Violation> {
-        if next < self.head || next > self.sent {
-            return Err(Violation::NotHeld { asked: next, head: self.head, sent: self.sent });
-        }
+        self.holds(next)?;
         let again = self.sent - next;
         self.sent = next;
         // What was granted counts from what is written, at most `next`: the window is told anew.
@@ -150,6 +148,15 @@ impl Outbound {
             fin.sent = false;
         }
         Ok(again)
+    }
+
+    /// Whether everything from `next` on can be sent again, as far as it was sent.
+    fn holds(&self, next: u64) -> Result<(), Violation> {
+        let Outbound { head, sent, .. } = *self;
+        if next < head || next > sent {
+            return Err(Violation::NotHeld { asked: next, head, sent });
+        }
+        Ok(())
     }
 
     /// The first byte that is not acknowledged.
@@ -175,6 +182,34 @@ impl Outbound {
     /// What waits to be sent, in bytes.
     pub fn unsent(&self) -> u64 {
         self.tail - self.sent
+    }
+}
+
+/// Where a round stands while its link is broken: nothing is sent, acknowledged or received until it is
+/// resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standstill {
+    out: Outbound,
+    received: u64,
+}
+
+impl Standstill {
+    /// Of a round whose link has just broken.
+    pub fn of(out: &Outbound, inbound: &Inbound) -> Standstill {
+        Standstill { out: out.clone(), received: inbound.received() }
+    }
+
+    /// The next byte that is expected: what a resume asks for.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether the other DRX can be given what it asks for.
+    ///
+    /// # Errors
+    /// [`Violation::NotHeld`]: the round cannot be resumed.
+    pub fn can_resume(&self, next: u64) -> Result<(), Violation> {
+        self.out.holds(next)
     }
 }
 

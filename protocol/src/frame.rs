@@ -8,7 +8,7 @@
 //! | 1 | u8 flags | bit 0: the checksum is there; the others are reserved, 0 |
 //! | 2 | u16 | reserved, 0 |
 //! | 4 | u32 length | of the body |
-//! | 8 | u32 attempt | 0: belongs to no attempt |
+//! | 8 | u32 attempt | 0: belongs to no attempt; in ABORT: only this connection ends |
 //! | 12 | u32 checksum | CRC-32C over header (this field 0) and body; 0 without the flag |
 //! | 16 | u64 offset | DATA, FIN, PING, PONG; otherwise 0 |
 //! | 24 | u64 acknowledged | OFFER, ESTABLISHED, DATA, ACK, FIN; otherwise 0 |
@@ -91,7 +91,8 @@ pub enum Frame {
     },
     /// The attempt ends at once; nothing of it is left to save.
     Abort {
-        /// The attempt that ends.
+        /// The attempt that ends. 0: none does, but this connection is closed; the link may be resumed on
+        /// another one.
         attempt: Attempt,
         /// Why it ends.
         ending: Ending,

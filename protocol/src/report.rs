@@ -17,6 +17,7 @@ mod units;
 
 pub use connections::connections_table;
 pub use status::status_text;
+pub use units::size;
 
 /// A whole relay at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,9 +121,15 @@ pub struct ChannelReport {
     pub bytes_in: u64,
     /// Frames of past attempts that were dropped.
     pub stale_frames: u64,
+    /// How often its link was resumed since the relay started.
+    #[serde(default)]
+    pub resumes: u64,
     /// Connections at `inside` that closed before a usable first packet, since the relay started.
     #[serde(default)]
     pub strays: u64,
+    /// bsr's pings that were answered here while the other side could not (`link.hold_pings`).
+    #[serde(default)]
+    pub held_pings: u64,
 }
 
 impl ChannelReport {

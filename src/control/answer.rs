@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use actix::MailboxError;
-use drx_actors::api::{Operate, Refusal, Snapshot, Verb};
+use drx_actors::api::{Operate, Refusal, Resize, Resized, Snapshot, Verb};
 use drx_protocol::report::{RelayReport, select};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
@@ -12,7 +12,7 @@ use slog::{Logger, info};
 use tokio::time::timeout;
 
 use crate::control::server::Server;
-use crate::control::{ALL, Accepted, Kind, Problem, Request, Response, Target, Version};
+use crate::control::{ALL, Accepted, InForce, Kind, Problem, Request, Response, Set, Target, Version};
 use crate::daemon::Wish;
 
 /// Answers the request on `line`.
@@ -30,6 +30,7 @@ async fn carry_out(server: &Server, request: Request, log: &Logger) -> Result<Re
         Request::Up(target) => operate(server, Verb::Up, "up", target, log).await,
         Request::Down(target) => operate(server, Verb::Down, "down", target, log).await,
         Request::Restart(target) => operate(server, Verb::Restart, "restart", target, log).await,
+        Request::Set { name, key, value } => set(server, name, key, &value, log).await,
         Request::Version {} => {
             result(&Version { version: server.identity.version.clone(), node: server.identity.node.clone() })
         }
@@ -77,6 +78,38 @@ async fn operate(
     accepted(command, name, wait)
 }
 
+async fn set(
+    server: &Server,
+    name: String,
+    key: String,
+    value: &str,
+    log: &Logger,
+) -> Result<Response, Problem> {
+    if key != SIZE {
+        return Err(match LATER.contains(&key.as_str()) {
+            true => Problem::new(Kind::NotAvailable, format!("{key} cannot be set yet; {SIZE} can")),
+            false => Problem::new(Kind::BadValue, format!("there is no {key:?} to be set; {SIZE} can be")),
+        });
+    }
+    let size = drx_config::bab_size(value).map_err(|wrong| Problem::new(Kind::BadValue, wrong))?;
+    info!(log, "operator's command"; "command" => "set", "name" => &name, "key" => &key, "value" => value);
+    let asked = server.relay.resize.send(Resize { name: name.clone(), size });
+    match within(server.limits.answer, asked).await? {
+        Ok(resized) => {
+            let in_force = resized.into_iter().map(|Resized { connection, size, held }| InForce {
+                connection,
+                value: size,
+                used: held,
+            });
+            result(&Set { command: "set".to_owned(), name, key, in_force: in_force.collect() })
+        }
+        Err(refusal) => {
+            info!(log, "operator's command refused"; "command" => "set", "name" => &name, "why" => %refusal);
+            Err(refusal.into())
+        }
+    }
+}
+
 /// Bounds the relay's time.
 async fn within<T>(
     limit: Duration,
@@ -112,6 +145,7 @@ impl From<Refusal> for Problem {
         let kind = match refusal {
             Refusal::UnknownName(_) => Kind::UnknownName,
             Refusal::ShuttingDown => Kind::ShuttingDown,
+            Refusal::OverTotal { .. } | Refusal::NotResized(_) => Kind::Refused,
         };
         Problem::new(kind, refusal.to_string())
     }
@@ -125,3 +159,8 @@ impl From<MailboxError> for Problem {
         }
     }
 }
+
+/// What can be set while the relay runs.
+const SIZE: &str = "bab.size";
+/// What will be.
+const LATER: [&str; 3] = ["link.compression", "link.bandwidth", "log.level"];

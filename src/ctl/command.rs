@@ -55,6 +55,15 @@ pub(super) enum Command {
         /// A resource or connection, or all [default: all]
         name: Option<String>,
     },
+    /// Change a setting while the resource runs, without dropping bsr: bab.size
+    Set {
+        /// A resource or connection, or all
+        name: String,
+        /// bab.size
+        key: String,
+        /// As in the configuration; until the daemon ends or is set again
+        value: String,
+    },
     /// The versions of this program and of the daemon
     Version,
     /// Flush, then end the daemon
@@ -128,20 +137,8 @@ NAME is a resource (r0) or a connection (r0-node2-node1). Options may stand befo
 Exit status: 0 done; 1 the daemon said no or did not answer within 5 s; 2 usage; 3 no daemon there.";
 
 /// Commands that come with later features.
-const LATER: [&str; 12] = [
-    "watch",
-    "events",
-    "memusage",
-    "mem",
-    "statistics",
-    "st",
-    "reset",
-    "set",
-    "adjust",
-    "log",
-    "show",
-    "dump",
-];
+const LATER: [&str; 11] =
+    ["watch", "events", "memusage", "mem", "statistics", "st", "reset", "adjust", "log", "show", "dump"];
 
 #[cfg(test)]
 mod tests {
@@ -194,6 +191,10 @@ mod tests {
             ("up", Command::Up { name: None }),
             ("down", Command::Down { name: None }),
             ("restart r0", Command::Restart { name: r0() }),
+            (
+                "set r0 bab.size 1GiB",
+                Command::Set { name: "r0".to_owned(), key: "bab.size".to_owned(), value: "1GiB".to_owned() },
+            ),
             ("version", Command::Version),
             ("shutdown", Command::Shutdown),
         ];
@@ -212,6 +213,8 @@ mod tests {
             "status --wait",
             "--wait shutdown",
             "shutdown r0",
+            "set r0 bab.size",
+            "set bab.size 1GiB",
             "co -x",
             "UP r0",
         ] {

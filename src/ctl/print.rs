@@ -1,9 +1,9 @@
 //! The daemon's answers in words for people.
 
-use drx_protocol::report::{RelayReport, connections_table, status_text};
+use drx_protocol::report::{RelayReport, connections_table, size, status_text};
 use serde_json::value::RawValue;
 
-use crate::control::{Accepted, Version};
+use crate::control::{Accepted, InForce, Set, Version};
 use crate::ctl::command::Command;
 
 /// What `command` prints of its result, each line with its newline.
@@ -23,11 +23,23 @@ pub(super) fn text(command: &Command, result: &RawValue, verbose: bool) -> Resul
                 _ => format!("{command} {name}: {done}\n"),
             }
         }
+        Command::Set { .. } => {
+            let Set { key, in_force, .. } = serde_json::from_str(json)?;
+            in_force.iter().map(|in_force| set(&key, in_force)).collect()
+        }
         Command::Version => {
             let Version { version, node } = serde_json::from_str(json)?;
             format!("drxd {version} on {node}\n")
         }
     })
+}
+
+fn set(key: &str, InForce { connection, value, used }: &InForce) -> String {
+    let full = match used > value {
+        true => format!("; {} are held, so bsr waits until they are fewer", size(*used)),
+        false => String::new(),
+    };
+    format!("{connection}: {key} is {}{full}\n", size(*value))
 }
 
 fn status(report: &RelayReport, verbose: bool) -> String {

@@ -87,6 +87,7 @@ peer    = "{peer}"  # the other DRX's outside
 size = "32MiB"
 
 [link]
+resume_timeout        = "4s"
 close_pending_timeout = "5s"
 
 [restart]

@@ -1,4 +1,4 @@
-//! What happens, in order: connect, work, break four things one after the other, end.
+//! What happens, in order: connect, work, break five things one after the other, end.
 
 use std::io;
 use std::sync::Arc;
@@ -63,6 +63,9 @@ struct Step {
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
+    /// Back before `resume_timeout`: bsr must not notice.
+    FlapLine,
+    /// Away for longer.
     CutLine,
     KillPeer(usize),
     PanicChannel(usize),
@@ -195,7 +198,15 @@ impl Show {
             self.recoveries.push(Recovery { fault: what, since: fault.since(), took: None });
             return self.fail("the fault had no effect".to_owned());
         }
-        if let Fault::CutLine | Fault::KillPeer(_) = fault {
+        if let Fault::FlapLine | Fault::CutLine | Fault::KillPeer(_) = fault {
+            if fault == Fault::CutLine
+                && self
+                    .until(NOTICED_WITHIN, |now| now.is_another_session(&before) || !now.has_session())
+                    .await?
+                    .is_none()
+            {
+                return self.fail("bsr was not told that the line is away for good".to_owned());
+            }
             self.watch(OUTAGE).await?;
             self.record().await?;
             since = Instant::now();
@@ -204,10 +215,18 @@ impl Show {
         let left = RECOVERS_WITHIN.saturating_sub(since.elapsed());
         let recovered = self.until_flowing(left).await?;
         let took = recovered.then(|| since.elapsed());
+        if fault == Fault::FlapLine && self.moment().await?.is_another_session(&before) {
+            return self.fail("a line that flapped cost a session".to_owned());
+        }
         self.recoveries.push(Recovery { fault: what, since: fault.since(), took });
         match took {
             Some(took) => {
-                self.tell(format!("  everything is connected again, {} {}", seconds(took), fault.since()));
+                let kept = if fault == Fault::FlapLine { "; both bsr kept their connections" } else { "" };
+                self.tell(format!(
+                    "  everything is connected again, {} {}{kept}",
+                    seconds(took),
+                    fault.since()
+                ));
                 Ok(())
             }
             None => self.fail(format!("not connected again within {}", seconds(RECOVERS_WITHIN))),
@@ -216,7 +235,7 @@ impl Show {
 
     async fn strike(&mut self, fault: Fault, before: &Moment) -> Result<(), Over> {
         let (side, victim) = match fault {
-            Fault::CutLine => {
+            Fault::FlapLine | Fault::CutLine => {
                 let hit = self.line.cut();
                 self.tell(format!("  {hit} connections were reset, and further ones are refused"));
                 return Ok(());
@@ -242,7 +261,7 @@ impl Show {
 
     fn repair(&mut self, fault: Fault) {
         match fault {
-            Fault::CutLine => {
+            Fault::FlapLine | Fault::CutLine => {
                 self.line.heal();
                 self.tell("  the line is whole again".to_owned());
             }
@@ -390,7 +409,10 @@ impl Show {
 impl Fault {
     fn what(self, before: &Moment) -> String {
         match self {
-            Fault::CutLine => "the line between the two relays is cut".to_owned(),
+            Fault::FlapLine => "the line between the two relays flaps".to_owned(),
+            Fault::CutLine => {
+                "the line between the two relays is cut for longer than resume_timeout".to_owned()
+            }
             Fault::KillPeer(side) => format!("bsr{} is killed", side + 1),
             Fault::PanicChannel(side) => {
                 let role = before.carrier(side, ChannelType::Data).map(|slot| slot.role.to_string());
@@ -403,14 +425,15 @@ impl Fault {
 
     fn since(self) -> &'static str {
         match self {
-            Fault::CutLine => "after the line was healed",
+            Fault::FlapLine | Fault::CutLine => "after the line was healed",
             Fault::KillPeer(_) => "after it was started again",
             Fault::PanicChannel(_) | Fault::PanicBab(_) => "after the panic",
         }
     }
 }
 
-const FAULTS: [Fault; 4] = [Fault::CutLine, Fault::KillPeer(1), Fault::PanicChannel(0), Fault::PanicBab(1)];
+const FAULTS: [Fault; 5] =
+    [Fault::FlapLine, Fault::CutLine, Fault::KillPeer(1), Fault::PanicChannel(0), Fault::PanicBab(1)];
 
 /// Between two looks. A recovery's time is as exact as this.
 const LOOK: Duration = Duration::from_millis(10);
@@ -422,7 +445,7 @@ const LEAST_WORK: Duration = Duration::from_millis(700);
 const OUTAGE: Duration = Duration::from_millis(1500);
 // What is taken for a failure.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
-const NOTICED_WITHIN: Duration = Duration::from_secs(4);
+const NOTICED_WITHIN: Duration = Duration::from_secs(8);
 const RECOVERS_WITHIN: Duration = Duration::from_secs(10);
 const FLOWS_WITHIN: Duration = Duration::from_secs(5);
 const QUIET_WITHIN: Duration = Duration::from_secs(5);

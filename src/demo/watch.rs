@@ -31,6 +31,11 @@ impl Moment {
         self.relays.iter().all(says_so) && self.peers.iter().all(|peer| peer.connected)
     }
 
+    /// Whether a relay still holds a session together.
+    pub(super) fn has_session(&self) -> bool {
+        self.relays.iter().flat_map(|relay| &relay.resources).any(|resource| resource.session)
+    }
+
     /// Whether both peers have verified more since `earlier`.
     pub(super) fn flows_since(&self, earlier: &Moment) -> bool {
         self.peers.iter().zip(&earlier.peers).all(|(now, then)| now.blocks_verified > then.blocks_verified)

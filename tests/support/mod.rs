@@ -14,8 +14,8 @@ use actix::{Actor, Context, Handler, ResponseFuture};
 use drx::control::{ControlSocket, Identity, Limits, Server};
 use drx::daemon::{Failure, RelayHandle, WISHES, Wish, serve};
 use drx::{logging, signals};
-use drx_actors::api::{Operate, Refusal, Shutdown, Snapshot, Unflushed};
-use drx_protocol::report::{BabReport, ChannelReport, RelayReport, ResourceReport};
+use drx_actors::api::{Operate, Refusal, Resize, Resized, Shutdown, Snapshot, Unflushed};
+use drx_protocol::report::{BabReport, ChannelReport, RelayReport, ResourceReport, select};
 use drx_protocol::{ChannelType, Lane, LinkId, Role, State};
 use serde_json::Value;
 use slog::o;
@@ -70,6 +70,29 @@ impl Handler<Operate> for Fake {
             }
             Ok(())
         })
+    }
+}
+
+/// r0 holds 3 MiB, and there is no room for more than 1 GiB.
+impl Handler<Resize> for Fake {
+    type Result = Result<Vec<Resized>, Refusal>;
+
+    fn handle(&mut self, Resize { name, size }: Resize, _: &mut Context<Fake>) -> Self::Result {
+        let chosen = select(report().resources, &name);
+        if chosen.is_empty() {
+            return Err(Refusal::UnknownName(name));
+        }
+        let needed = size * chosen.len() as u64 + (8 << 20);
+        if needed > 1 << 30 {
+            return Err(Refusal::OverTotal { needed, total: 1 << 30 });
+        }
+        let held = |resource: &ResourceReport| if resource.name == "r0" { 3 << 20 } else { 0 };
+        let resized = |resource: ResourceReport| Resized {
+            connection: resource.connection(),
+            size,
+            held: held(&resource),
+        };
+        Ok(chosen.into_iter().map(resized).collect())
     }
 }
 
@@ -135,7 +158,9 @@ fn channel(resource: &str, role: Role, channel_type: ChannelType) -> ChannelRepo
         bytes_out: 1 << 30,
         bytes_in: 4096,
         stale_frames: 0,
+        resumes: 0,
         strays: 0,
+        held_pings: 0,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Below the high mark bsr is read as fast as it sends. Above it is the reserve: the kernel resets a
 //! connection of bsr's whose window stays shut for 1.25 s, so bsr is read in drips there, as little as keeps
-//! the connection, until the reserve is used up, too (docs/link.md 7).
+//! the connection, until the reserve is used up, too (docs/link.md 9).
 //!
 //! [`Pace`] decides and has no clock; the BAB's timers ask it.
 
@@ -257,7 +257,7 @@ const FAST: u64 = 375_000;
 /// How often a lane asks again while another one holds the whole budget.
 const BUDGET_AGAIN: Duration = Duration::from_millis(20);
 /// 384 KiB/s, which a reserve of 16 MiB lasts 42 s; half as much again as the least that kept the connection
-/// of a bsr that sends large pieces (docs/link.md 7). The window must open for a whole packet of the sender's
+/// of a bsr that sends large pieces (docs/link.md 9). The window must open for a whole packet of the sender's
 /// kernel, 64 KiB before the network card cuts it: two drips are enough for that, wherever they begin.
 const DRIP: u64 = 96 * 1024;
 /// Four chances before bsr's 1.25 s are over. The first may come to nothing: what flowed last spoke against it.

@@ -2,14 +2,19 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use drx_protocol::frame::{MAX_PAYLOAD, Payload};
 use tokio::time::Instant;
+
+use super::kept::{Kept, SMALL};
+use super::pool::Room;
 
 /// Pieces as they were read, in order. Offsets are the stream's; the caller keeps the accounts
 /// ([`drx_protocol::delivery::Outbound`]), this keeps the bytes.
 #[derive(Debug, Default)]
 pub(super) struct Store {
+    /// Where bytes are moved to; without it they stay where they were read.
+    room: Option<Room>,
     pieces: VecDeque<Piece>,
     /// The offset of the first byte held.
     head: u64,
@@ -23,59 +28,33 @@ struct Piece {
     since: Instant,
 }
 
-#[derive(Debug)]
-enum Kept {
-    Shared(Bytes),
-    /// Small pieces put together, of which nothing was sent yet.
-    Open(BytesMut),
-}
-
-impl Piece {
-    fn len(&self) -> usize {
-        match &self.bytes {
-            Kept::Shared(bytes) => bytes.len(),
-            Kept::Open(bytes) => bytes.len(),
-        }
-    }
-
-    fn extend(&mut self, more: &[u8]) {
-        match &mut self.bytes {
-            Kept::Open(bytes) => bytes.extend_from_slice(more),
-            Kept::Shared(first) => {
-                let mut bytes = BytesMut::with_capacity(SMALL);
-                bytes.extend_from_slice(first);
-                bytes.extend_from_slice(more);
-                self.bytes = Kept::Open(bytes);
-            }
-        }
-    }
-
-    /// The bytes, to which nothing is added from now on.
-    fn shared(&mut self) -> &mut Bytes {
-        if let Kept::Open(bytes) = &mut self.bytes {
-            self.bytes = Kept::Shared(bytes.split().freeze());
-        }
-        match &mut self.bytes {
-            Kept::Shared(bytes) => bytes,
-            Kept::Open(_) => unreachable!("it was closed two lines above"),
-        }
-    }
-}
-
 impl Store {
+    pub(super) fn new(room: Option<Room>) -> Store {
+        Store { room, ..Store::default() }
+    }
+
     /// Holds `bytes` behind everything else. Small pieces that wait are put together: a backlog of
     /// them would cost many times its bytes.
-    pub(super) fn append(&mut self, bytes: Bytes, now: Instant) {
-        let waits = self.pieces.len() > self.next.0 + 1;
-        if let Some(last) = self.pieces.back_mut().filter(|last| waits && last.len() + bytes.len() <= SMALL) {
-            last.extend(&bytes);
-        } else {
-            self.pieces.push_back(Piece { bytes: Kept::Shared(bytes), since: now });
+    pub(super) fn append(&mut self, mut bytes: Bytes, now: Instant) {
+        // A chunk's end may come in the middle.
+        while !bytes.is_empty() {
+            let kept = match self.room.as_mut().and_then(|room| room.keep(&bytes)) {
+                Some(mapped) => Kept::Mapped(mapped),
+                None => Kept::Shared(bytes.clone()),
+            };
+            bytes.advance(kept.len());
+            let waits = self.pieces.len() > self.next.0 + 1;
+            let last = self.pieces.back_mut().filter(|last| waits && last.bytes.len() + kept.len() <= SMALL);
+            let left = match last {
+                Some(last) => last.bytes.extend(kept),
+                None => Some(kept),
+            };
+            self.pieces.extend(left.map(|bytes| Piece { bytes, since: now }));
         }
     }
 
     /// Up to `most` bytes from `offset` on, at most one frame's worth; nothing is copied.
-    /// `offset` must not be before the last one asked for.
+    /// `offset` must not be before the last one asked for, unless [`Store::rewind`] came between.
     pub(super) fn payload(&mut self, offset: u64, most: u64) -> Payload {
         let mut left = usize::try_from(most).unwrap_or(MAX_PAYLOAD).min(MAX_PAYLOAD);
         let mut payload = Payload::default();
@@ -83,14 +62,14 @@ impl Store {
         let mut offset = offset;
         while left > 0 && payload.pieces().len() < MOST_PIECES {
             let Some(piece) = self.pieces.get_mut(index) else { break };
-            let end = start + piece.len() as u64;
+            let end = start + piece.bytes.len() as u64;
             if offset >= end {
                 (index, start) = (index + 1, end);
                 continue;
             }
             let skip = (offset - start) as usize;
-            let take = left.min(piece.len() - skip);
-            payload.push(piece.shared().slice(skip..skip + take));
+            let take = left.min(piece.bytes.len() - skip);
+            payload.push(piece.bytes.slice(skip, skip + take));
             left -= take;
             offset += take as u64;
         }
@@ -98,23 +77,31 @@ impl Store {
         payload
     }
 
+    /// What was sent is sent again: the next offset asked for may be any that is held.
+    pub(super) fn rewind(&mut self) {
+        self.next = (0, self.head);
+    }
+
     /// Lets go of everything before `head`.
     pub(super) fn release(&mut self, head: u64) {
         while let Some(first) = self.pieces.front_mut() {
-            let length = first.len() as u64;
+            let length = first.bytes.len() as u64;
             if self.head + length <= head {
                 self.pieces.pop_front();
                 self.head += length;
                 self.next.0 = self.next.0.saturating_sub(1);
             } else {
                 let part = head.saturating_sub(self.head);
-                first.shared().advance(part as usize);
+                first.bytes.advance(part as usize);
                 self.head += part;
                 break;
             }
         }
         if self.next.0 == 0 {
             self.next.1 = self.head;
+        }
+        if let Some(room) = &self.room {
+            room.settle();
         }
     }
 
@@ -126,8 +113,8 @@ impl Store {
             if start >= tail {
                 break;
             }
-            let length = (tail - start).min(piece.len() as u64);
-            piece.shared().truncate(length as usize);
+            let length = (tail - start).min(piece.bytes.len() as u64);
+            piece.bytes.truncate(length as usize);
             start += length;
             keep += 1;
         }
@@ -140,15 +127,17 @@ impl Store {
     }
 }
 
-/// Pieces up to this length are put together.
-const SMALL: usize = 4096;
 /// Pieces in one frame: together with its header well below the 1024 slices that writev(2) takes.
 const MOST_PIECES: usize = 32;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::mapping::Stretch;
+    use super::super::pool::Pool;
     use super::*;
+    use std::rc::Rc;
+
     use proptest::prelude::*;
 
     fn all(payload: &Payload) -> Vec<u8> {
@@ -158,12 +147,23 @@ mod tests {
     proptest! {
         /// Whatever is appended, sent and acknowledged: the bytes are those of the stream.
         #[test]
-        fn bytes_are_those_of_the_stream(steps in prop::collection::vec((0u8..3, 1u64..5000), 1..200)) {
+        fn bytes_are_those_of_the_stream(
+            steps in prop::collection::vec((0u8..4, prop_oneof![9 => 1u64..5000, 1 => 1u64..300_000]), 1..200),
+            mapped: bool,
+        ) {
             let stream = |offset: u64| (offset * 7 % 251) as u8;
             let (mut head, mut sent, mut tail) = (0u64, 0u64, 0u64);
-            let mut store = Store::default();
+            // Too small for all of it: the rest is kept where it was read.
+            let pool = Rc::new(Pool::new(1 << 20, true));
+            pool.add(Stretch::anonymous(pool.missing() as usize).unwrap());
+            let mut store = Store::new(mapped.then(|| Room::new(pool)));
             for (step, amount) in steps {
                 match step {
+                    3 => {
+                        // The other side has received more than it has acknowledged, or no more.
+                        sent = head + amount.min(sent - head);
+                        store.rewind();
+                    }
                     0 => {
                         store.append((tail..tail + amount).map(stream).collect::<Vec<_>>().into(), Instant::now());
                         tail += amount;

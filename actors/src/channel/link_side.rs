@@ -1,5 +1,6 @@
 //! A channel's side towards the other DRX.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use drx_protocol::admission::{Dial, Verdict};
 use drx_protocol::channel::{Event, Place};
 use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::Frame;
-use drx_protocol::handshake::{Answer, Hello, Name, Refusal, VERSION, Versions, Welcome};
+use drx_protocol::handshake::{Hello, Name, Refusal, Versions, Welcome};
 use drx_protocol::names::{Epoch, LinkId};
 use slog::{info, warn};
 use tokio::time::{Instant, timeout};
@@ -21,40 +22,18 @@ use crate::child::spawn;
 use crate::handshake::{HandshakeFailure, greet, refuse};
 use crate::link::{HangUp, LinkEvent, LinkNews, LinkSocket, LinkTerms};
 use crate::messages::{ChannelNews, DrxDialled};
-use crate::net::{SocketOptions, Stream};
+use crate::net::{LocalBoxFuture, SocketOptions, Stream};
 
 impl ChannelActor {
     /// Connector: dials the other DRX, again and again, as the restart policy spaces it.
     pub(super) fn dial_drx(&mut self, ctx: &mut Context<Self>) {
-        let settings = &self.terms.settings;
         self.backing_off = false;
-        let dial = self.terms.dials.fetch_add(1, Ordering::Relaxed) + 1;
-        // Names were checked when the configuration was read.
-        let (Ok(resource), Ok(from), Ok(to)) =
-            (Name::new(&settings.name), Name::new(&self.terms.node), Name::new(&settings.remote))
-        else {
+        let (link, number) = (LinkId(fastrand::u128(..)), self.next_dial());
+        let Some(hello) = self.hello(Dial { link, epoch: self.terms.epoch, number, resume: None }, 0) else {
             return self.fail("a name that no handshake can carry".into(), ctx);
         };
-        let hello = Hello {
-            versions: Versions::OURS,
-            lane: self.slot.lane,
-            resume: None,
-            checksums: settings.link.checksum,
-            link: LinkId(fastrand::u128(..)),
-            epoch: self.terms.epoch,
-            dial,
-            next_offset: 0,
-            window: settings.link.window,
-            resource,
-            from,
-            to,
-            codecs: Vec::new(),
-        };
-        let options = SocketOptions { congestion: settings.link.congestion.clone(), ..SocketOptions::link() };
-        let (peer, patience) = (settings.peer, settings.link.connect_timeout);
-        // From our own outside IP, so that the other side's firewall sees the address it knows.
-        let from = Some(settings.outside.ip()).filter(|ip| !ip.is_unspecified());
-        let connecting = self.terms.net.connect(peer, from, &options);
+        let (peer, patience) = (self.terms.settings.peer, self.terms.settings.link.connect_timeout);
+        let connecting = self.connect_drx();
         let dialled = async move {
             let met = async {
                 let mut stream = connecting.await?;
@@ -81,6 +60,41 @@ impl ChannelActor {
         self.dialling_drx = Some(handle);
     }
 
+    /// A connection to the other DRX.
+    pub(super) fn connect_drx(&self) -> LocalBoxFuture<io::Result<Box<dyn Stream>>> {
+        let settings = &self.terms.settings;
+        let options = SocketOptions { congestion: settings.link.congestion.clone(), ..SocketOptions::link() };
+        // From our own outside IP, so that the other side's firewall sees the address it knows.
+        let from = Some(settings.outside.ip()).filter(|ip| !ip.is_unspecified());
+        self.terms.net.connect(settings.peer, from, &options)
+    }
+
+    /// The number of the next dial: they rise.
+    pub(super) fn next_dial(&self) -> u64 {
+        self.terms.dials.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What is said first on a connection. None: the names, which were checked when the configuration was
+    /// read, cannot be said.
+    pub(super) fn hello(&self, dial: Dial, next_offset: u64) -> Option<Hello> {
+        let settings = &self.terms.settings;
+        Some(Hello {
+            versions: Versions::OURS,
+            lane: self.slot.lane,
+            resume: dial.resume,
+            checksums: settings.link.checksum,
+            link: dial.link,
+            epoch: dial.epoch,
+            dial: dial.number,
+            next_offset,
+            window: settings.link.window,
+            resource: Name::new(&settings.name).ok()?,
+            from: Name::new(&self.terms.node).ok()?,
+            to: Name::new(&settings.remote).ok()?,
+            codecs: Vec::new(),
+        })
+    }
+
     fn back_off(&self) -> std::time::Duration {
         self.memory.restarts.borrow_mut().lost(self.terms.started.elapsed(), fastrand::f64())
     }
@@ -93,7 +107,7 @@ impl ChannelActor {
         self.feed(Event::LinkUp(welcome.link), &why, ctx);
     }
 
-    fn linked(
+    pub(super) fn linked(
         &mut self,
         stream: Box<dyn Stream>,
         preface: Bytes,
@@ -133,6 +147,18 @@ impl ChannelActor {
         }
     }
 
+    /// A frame was damaged on its way, or was none: both sides say so, and this connection is closed. What
+    /// it carried is sent again on the next one.
+    fn damaged(&mut self, error: &str, ctx: &mut Context<Self>) {
+        warn!(self.log, "protocol error on the link"; "error" => error, "attempt" => self.machine.attempt());
+        self.say(Frame::Abort { attempt: 0, ending: Ending::new(EndReason::Protocol) });
+        if let Some(link) = self.link.take() {
+            link.addr().do_send(HangUp);
+            self.parting = Some(link);
+        }
+        self.link_broke(true, &format!("protocol error: {error}"), ctx);
+    }
+
     /// The other DRX broke the link's protocol: both sides say so, and the link is made again.
     pub(super) fn protocol_error(&mut self, error: &str, ctx: &mut Context<Self>) {
         warn!(self.log, "protocol error on the link"; "error" => error, "attempt" => self.machine.attempt());
@@ -145,7 +171,7 @@ impl ChannelActor {
         self.feed(Event::LinkLost, &format!("protocol error: {error}"), ctx);
     }
 
-    fn refused(&mut self, dialled: DrxDialled, refusal: Refusal, sentence: &str) {
+    pub(super) fn refused(&mut self, dialled: DrxDialled, refusal: Refusal, sentence: &str) {
         let peer =
             dialled.from.parse::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.ip());
         if let Some(unsaid) = self.terms.quiet.borrow_mut().may_say(peer) {
@@ -172,17 +198,7 @@ impl Handler<DrxDialled> for ChannelActor {
                 let (from, hello) = (dialled.from, dialled.hello);
                 let Ok(stream) = dialled.stream.attach() else { return };
                 let checksums = hello.checksums || self.terms.settings.link.checksum;
-                let welcome = Answer::Welcome(Welcome {
-                    version: VERSION,
-                    lane: self.slot.lane,
-                    resumed: None,
-                    checksums,
-                    link: hello.link,
-                    epoch: self.terms.epoch,
-                    next_offset: 0,
-                    window: self.terms.settings.link.window,
-                    codec: None,
-                });
+                let welcome = self.welcome(hello.link, None, checksums, 0);
                 self.link_down();
                 self.linked(stream, welcome.encode(), checksums, hello.window, hello.epoch, ctx);
                 self.feed(
@@ -198,8 +214,8 @@ impl Handler<DrxDialled> for ChannelActor {
                     self.feed(Event::LinkLost, "the other DRX has given it up and dials afresh", ctx);
                 }
             }
-            // A round is carried on only while it waits for that; this relay does not wait.
-            Verdict::Ended | Verdict::Resume => {
+            Verdict::Resume => self.take_over(dialled, ctx),
+            Verdict::Ended => {
                 self.refused(dialled, Refusal::UnknownLink, "this round cannot be resumed");
                 self.feed(Event::LinkLost, "the other DRX could not resume the round", ctx);
             }
@@ -232,13 +248,14 @@ impl Handler<LinkEvent> for ChannelActor {
         }
         match event.what {
             LinkNews::Frame(frame) => self.heard(frame, ctx),
-            LinkNews::Broken(error) => self.protocol_error(&error, ctx),
+            LinkNews::Damaged(error) => self.damaged(&error, ctx),
             LinkNews::Ended(why) => {
                 self.link = None;
                 if self.leaving.is_some() {
                     self.over(ctx);
                 } else {
-                    self.feed(Event::LinkLost, &why, ctx);
+                    let why = self.their_word.take().unwrap_or(why);
+                    self.link_broke(false, &why, ctx);
                 }
             }
         }
@@ -258,13 +275,16 @@ impl ChannelActor {
             Frame::Fin { attempt, ending, .. } => {
                 self.feed(Event::PeerFin { attempt, ending }, "", ctx);
             }
+            Frame::Abort { attempt: 0, ending } => {
+                self.their_word = Some(format!("the other DRX closed the link: {ending}"));
+            }
             Frame::Abort { attempt, ending } => {
                 self.feed(Event::PeerAbort { attempt, ending }, "", ctx);
             }
-            Frame::State { state, channel: _ } => match Standing::from_code(state.0) {
-                Some(standing) => self.remote = Some(standing),
-                None => self.remote = None, // a state of a later version
-            },
+            Frame::State { state, channel: _ } => {
+                self.remote = Standing::from_code(state.0); // none: a state of a later version
+                self.mind_pings();
+            }
             // The link actor keeps these for the BAB or for itself.
             Frame::Data { .. } | Frame::Ack { .. } | Frame::Ping { .. } | Frame::Pong { .. } => {}
         }

@@ -62,7 +62,9 @@ impl ChannelActor {
             bytes_out: counters.bytes_out.get(),
             bytes_in: counters.bytes_in.get(),
             stale_frames: counters.stale_frames.get(),
+            resumes: self.memory.resumes.get(),
             strays: self.memory.strays.get(),
+            held_pings: counters.held_pings.get(),
         }
     }
 }

@@ -71,6 +71,7 @@ impl Resource {
     fn troubles(&self) -> Vec<String> {
         let mut troubles: Vec<String> =
             self.inside_trouble.iter().chain(&self.outside_trouble).cloned().collect();
+        troubles.extend(self.reservation.trouble());
         for trouble in self.lanes.iter().filter_map(|lane| lane.trouble.as_ref()) {
             if !troubles.contains(trouble) {
                 troubles.push(trouble.clone()); // both lanes have the same to say
@@ -100,8 +101,8 @@ impl Resource {
             local_address: Some(settings.inside.to_string()),
             remote_address: Some(settings.peer.to_string()),
             bab: BabReport {
-                size: settings.bab.size,
-                high_mark: settings.bab.size - settings.bab.reserve.of(settings.bab.size),
+                size: self.terms.data.size(),
+                high_mark: self.terms.data.size() - settings.bab.reserve.of(self.terms.data.size()),
                 ..BabReport::default()
             },
             rtt_seconds: None,
@@ -109,7 +110,9 @@ impl Resource {
             bytes_out: 0,
             bytes_in: 0,
             stale_frames: 0,
+            resumes: lane.memory.resumes.get(),
             strays: lane.memory.strays.get(),
+            held_pings: 0,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use drx_actors::net::{Net, SocketOptions, Stream};
 use drx_protocol::frame::{Credit, Decoder, Frame, Payload};
-use drx_protocol::handshake::{Answer, Hello, Name, Needed, Versions, needed};
+use drx_protocol::handshake::{Answer, Hello, Name, Needed, Refused, Versions, Welcome, needed};
 use drx_protocol::names::{Attempt, Epoch, Lane, LinkId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -11,28 +11,38 @@ use super::Site;
 /// One link of it, as the connector.
 pub struct Dialled {
     pub stream: Box<dyn Stream>,
+    pub welcome: Welcome,
     decoder: Decoder,
 }
 
+/// What node2's connector on lane 0 says first; `number` rises from dial to dial, and names the link.
+pub fn hello(number: u64) -> Hello {
+    Hello {
+        versions: Versions::OURS,
+        lane: Lane::Zero,
+        resume: None,
+        checksums: true,
+        link: LinkId(u128::from(number)),
+        epoch: Epoch { started: 1, counter: 0 },
+        dial: number,
+        next_offset: 0,
+        window: WINDOW,
+        resource: Name::new("r0").unwrap(),
+        from: Name::new("node2").unwrap(),
+        to: Name::new("node1").unwrap(),
+        codecs: Vec::new(),
+    }
+}
+
 impl Dialled {
-    /// Dials lane 0 of this site's acceptor, as node2; `number` rises from dial to dial.
+    /// Dials lane 0 of this site's acceptor, as node2.
     pub async fn to(site: &Site, number: u64) -> Dialled {
+        Dialled::with(site, hello(number)).await.expect("refused")
+    }
+
+    /// The same with a HELLO of the test's own.
+    pub async fn with(site: &Site, hello: Hello) -> Result<Dialled, Refused> {
         let outside = site.resources[site.index].outside;
-        let hello = Hello {
-            versions: Versions::OURS,
-            lane: Lane::Zero,
-            resume: None,
-            checksums: true,
-            link: LinkId(u128::from(number)),
-            epoch: Epoch { started: 1, counter: 0 },
-            dial: number,
-            next_offset: 0,
-            window: WINDOW,
-            resource: Name::new("r0").unwrap(),
-            from: Name::new("node2").unwrap(),
-            to: Name::new("node1").unwrap(),
-            codecs: Vec::new(),
-        };
         for _ in 0..60_000 {
             if let Ok(mut stream) = site.net.connect(outside, None, &SocketOptions::link()).await {
                 stream.write_all(&hello.encode()).await.unwrap();
@@ -42,8 +52,10 @@ impl Dialled {
                     answer.resize(start + more, 0);
                     stream.read_exact(&mut answer[start..]).await.unwrap();
                 }
-                let Answer::Welcome(_) = Answer::decode(&answer).unwrap() else { panic!("refused") };
-                return Dialled { stream, decoder: Decoder::new(true) };
+                return match Answer::decode(&answer).unwrap() {
+                    Answer::Welcome(welcome) => Ok(Dialled { stream, welcome, decoder: Decoder::new(true) }),
+                    Answer::Refused(refused) => Err(refused),
+                };
             }
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
@@ -86,6 +98,26 @@ impl Dialled {
     pub async fn offered(&mut self) -> Attempt {
         let offer = self.hears("an offer", |frame| matches!(frame, Frame::Offer { .. })).await;
         offer.attempt().unwrap()
+    }
+}
+
+impl Dialled {
+    /// Everything that comes until the link is closed.
+    pub async fn rest(mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        loop {
+            while let Some(frame) = self.decoder.next().unwrap() {
+                frames.push(frame);
+            }
+            let mut bytes = vec![0; 4096];
+            match self.stream.read(&mut bytes).await {
+                Ok(0) | Err(_) => return frames,
+                Ok(read) => {
+                    bytes.truncate(read);
+                    self.decoder.push(bytes.into());
+                }
+            }
+        }
     }
 }
 

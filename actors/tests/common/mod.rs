@@ -61,7 +61,8 @@ pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings 
 pub fn site(net: &Arc<MemoryNet>, node: &'static str, resources: Vec<ResourceSettings>) -> Site {
     let log = slog::Logger::root(TestDrain, slog::o!());
     let (inside, bsr) = (resources[0].inside, resources[0].bsr);
-    let settings = Settings { node: node.into(), resources: resources.clone(), arbiters: 0 };
+    let settings =
+        Settings { node: node.into(), resources: resources.clone(), bab_total: 1 << 40, arbiters: 0 };
     let relay = Relay::new(settings, Arc::clone(net) as Arc<dyn Net>, log).with_faults().start();
     Site { index: 0, resources, node, relay, net: Arc::clone(net), inside, bsr }
 }

@@ -183,7 +183,8 @@ impl Header {
         if length < least || (between && length != least) {
             return Err(FrameError::WrongLength { frame, length });
         }
-        if frame.has_attempt() && attempt == 0 {
+        // An ABORT of no attempt ends the connection, not a round.
+        if frame.has_attempt() && frame != FrameType::Abort && attempt == 0 {
             return Err(FrameError::AttemptMissing(frame));
         }
         if !frame.has_attempt() && attempt != 0 {

@@ -27,7 +27,7 @@ pub(super) fn time(seconds: f64) -> String {
 }
 
 /// A size as the configuration writes it: `512 B`, `12.0 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }

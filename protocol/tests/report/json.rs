@@ -68,7 +68,9 @@ fn json_is_stable_and_comes_back() {
               "bytes_out": 1073741824,
               "bytes_in": 4096,
               "stale_frames": 0,
-              "strays": 0
+              "resumes": 0,
+              "strays": 0,
+              "held_pings": 0
             },
             {
               "connection": "r0-node2-node1",
@@ -100,7 +102,9 @@ fn json_is_stable_and_comes_back() {
               "bytes_out": 1073741824,
               "bytes_in": 4096,
               "stale_frames": 0,
-              "strays": 0
+              "resumes": 0,
+              "strays": 0,
+              "held_pings": 0
             }
           ]
         }

@@ -33,7 +33,9 @@ fn channel(role: Role, channel_type: Option<ChannelType>) -> ChannelReport {
         bytes_out: 1 << 30,
         bytes_in: 4096,
         stale_frames: 0,
+        resumes: 0,
         strays: 0,
+        held_pings: 0,
     }
 }
 

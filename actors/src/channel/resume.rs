@@ -1,0 +1,331 @@
+//! A broken link is carried on over another connection: bsr sees a pause (docs/link.md 5).
+//!
+//! The connector dials at once, and then again and again without waiting for the dial before: on a line that
+//! has just come back, the first handshake that gets through counts. The acceptor waits for that dial, which
+//! may also come while it still takes the old connection for alive.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
+use bytes::Bytes;
+use drx_protocol::State;
+use drx_protocol::admission::Dial;
+use drx_protocol::channel::Event;
+use drx_protocol::delivery::Standstill;
+use drx_protocol::handshake::{Answer, Refusal, VERSION, Welcome};
+use drx_protocol::names::{Epoch, LinkId, Role};
+use slog::info;
+use tokio::time::{Instant, timeout};
+
+use super::ChannelActor;
+use crate::bab::{BabOrder, GoOn};
+use crate::counters::add;
+use crate::handshake::{HandshakeFailure, greet};
+use crate::messages::DrxDialled;
+use crate::net::Stream;
+
+/// The wait for another connection of the same link.
+pub(super) struct Resuming {
+    since: Instant,
+    timer: SpawnHandle,
+    /// Where the BAB stands, once it has said so.
+    standstill: Option<Standstill>,
+    /// The link ended because a frame on it was damaged.
+    damaged: bool,
+    /// Acceptor: the dial that waits for the BAB's word.
+    arrived: Option<DrxDialled>,
+    dials: Dials,
+}
+
+/// Connector: the dials under way.
+///
+/// *The newest HELLO counts.* The acceptor gives its round to each dial that it hears of, so an older one's
+/// WELCOME is worth nothing once a newer HELLO is out; and once a WELCOME was heard the line carries both
+/// ways, so no further HELLO goes out: otherwise, on a line whose round trip is longer than the interval of
+/// the dials, each would take the round from the one before.
+#[derive(Default)]
+struct Dials {
+    under_way: BTreeMap<u64, SpawnHandle>,
+    next: Option<SpawnHandle>,
+    /// The newest dial whose HELLO is out.
+    greeted: u64,
+    /// A WELCOME came, for an older one.
+    heard: bool,
+}
+
+impl ChannelActor {
+    /// The link's transport is gone: it is resumed if it can be, or lost.
+    pub(super) fn link_broke(&mut self, damaged: bool, why: &str, ctx: &mut Context<Self>) {
+        if self.leaving.is_some() || !self.resumes() || !self.machine.resumable() {
+            return self.feed(Event::LinkLost, why, ctx);
+        }
+        self.feed(Event::LinkBroken, why, ctx);
+        if let Some(resuming) = &mut self.resuming {
+            resuming.damaged = damaged;
+        }
+        if self.machine.state() != State::Established {
+            info!(self.log, "the link is broken and being resumed"; "why" => why, "state" => %self.machine.state(),
+                "attempt" => self.machine.attempt());
+        }
+    }
+
+    /// Whether this relay resumes at all.
+    fn resumes(&self) -> bool {
+        !self.terms.settings.link.resume_timeout.is_zero()
+    }
+
+    /// The round waits for another connection, for `resume_timeout` at most.
+    pub(super) fn begin_resume(&mut self, ctx: &mut Context<Self>) {
+        self.order_bab(BabOrder::Hold);
+        self.link = None; // of a link that hangs, too: the other DRX has given it up
+        self.remote = None;
+        self.counters.rtt.set(None);
+        self.addresses.remote = None;
+        let patience = self.terms.settings.link.resume_timeout;
+        let timer = ctx.run_later(patience, move |channel, ctx| {
+            channel.feed(Event::LinkLost, &format!("the link was not resumed within {patience:.1?}"), ctx);
+        });
+        self.resuming = Some(Resuming {
+            since: Instant::now(),
+            timer,
+            standstill: None,
+            damaged: false,
+            arrived: None,
+            dials: Dials::default(),
+        });
+    }
+
+    /// The BAB has said where it stands: now the other DRX can be told.
+    pub(super) fn at_standstill(&mut self, standstill: Standstill, ctx: &mut Context<Self>) {
+        let received = standstill.received();
+        let Some(resuming) = &mut self.resuming else { return };
+        resuming.standstill = Some(standstill);
+        if resuming.damaged && self.damaged_at.replace(received) == Some(received) {
+            // What is sent again is damaged again: the line, or the other DRX, does so every time.
+            return self.feed(Event::LinkLost, "the same frame was damaged again", ctx);
+        }
+        match (self.slot.role, resuming.arrived.take()) {
+            (Role::Connector, _) => self.dial_again(ctx),
+            (Role::Acceptor, Some(dialled)) => self.resume_with(dialled, ctx),
+            (Role::Acceptor, None) => {}
+        }
+    }
+
+    /// Nothing is waited for any more: it was resumed, or is lost.
+    pub(super) fn end_resume(&mut self, ctx: &mut Context<Self>) {
+        let Some(Resuming { timer, dials, .. }) = self.resuming.take() else { return };
+        for handle in dials.under_way.into_values().chain(dials.next).chain([timer]) {
+            ctx.cancel_future(handle);
+        }
+    }
+
+    /// The round goes on over this connection, whose handshake is done up to `preface`.
+    fn carry_on(&mut self, stream: Box<dyn Stream>, terms: Resumed, ctx: &mut Context<Self>) {
+        let Some(resuming) = &self.resuming else { return };
+        let pause = resuming.since.elapsed();
+        self.end_resume(ctx);
+        let peer = stream.peer_addr().map_or_else(|_| String::new(), |address| address.to_string());
+        let Resumed { preface, checksums, window, epoch, next } = terms;
+        let since = self.link_up_since;
+        self.linked(stream, preface, checksums, window, epoch, ctx);
+        self.link_up_since = since; // it is the same link
+        if let (Some(bab), Some(link)) = (&self.bab, &self.link) {
+            bab.addr().do_send(GoOn { link: link.addr().clone(), next, window });
+        }
+        add(&self.memory.resumes, 1);
+        let why = format!("the link was resumed with {peer} after {pause:.1?}");
+        if self.machine.state() != State::Established {
+            info!(self.log, "the link is resumed"; "why" => &why, "state" => %self.machine.state(),
+                "attempt" => self.machine.attempt());
+        }
+        self.feed(Event::LinkResumed, &why, ctx);
+        self.tell_state();
+    }
+}
+
+/// What the other DRX said about a connection that carries a round on.
+struct Resumed {
+    preface: Bytes,
+    checksums: bool,
+    window: u32,
+    epoch: Epoch,
+    next: u64,
+}
+
+/// The connector dials.
+impl ChannelActor {
+    fn dial_again(&mut self, ctx: &mut Context<Self>) {
+        let settings = &self.terms.settings;
+        let (connecting, patience) = (self.connect_drx(), settings.link.connect_timeout);
+        let deadline = Instant::now() + patience;
+        let dialled = async move {
+            match timeout(patience, connecting).await {
+                Ok(connected) => connected.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("no answer within {patience:.1?}")),
+            }
+        };
+        let number = self.next_dial();
+        let dial = ctx.spawn(dialled.into_actor(self).map(move |dialled, channel, ctx| {
+            channel.dial_is_over(number);
+            match dialled {
+                Ok(stream) => channel.greet_again(number, stream, deadline, ctx),
+                Err(error) => channel.in_vain(number, &error),
+            }
+        }));
+        let next = ctx.run_later(DIAL_AGAIN, |channel, ctx| channel.dial_again(ctx));
+        if let Some(Resuming { dials, .. }) = &mut self.resuming {
+            dials.under_way.insert(number, dial);
+            dials.next = Some(next);
+        }
+    }
+
+    fn greet_again(
+        &mut self,
+        number: u64,
+        mut stream: Box<dyn Stream>,
+        deadline: Instant,
+        ctx: &mut Context<Self>,
+    ) {
+        let (Some(round), Some(resuming)) = (self.machine.round(), &mut self.resuming) else { return };
+        let Some(standstill) = resuming.standstill.clone() else { return };
+        if resuming.dials.heard || number < resuming.dials.greeted {
+            return; // a newer one is further
+        }
+        let dial = Dial { link: round.link, epoch: self.terms.epoch, number, resume: Some(round.attempt) };
+        resuming.dials.greeted = number;
+        let Some(hello) = self.hello(dial, standstill.received()) else { return };
+        let greeted = async move {
+            match tokio::time::timeout_at(deadline, greet(&mut *stream, &hello)).await {
+                Ok(welcome) => welcome.map(|welcome| (stream, welcome)),
+                Err(_) => Err(HandshakeFailure::TooLate),
+            }
+        };
+        let greeting = ctx.spawn(greeted.into_actor(self).map(move |met, channel, ctx| {
+            channel.dial_is_over(number);
+            match met {
+                Ok((stream, welcome)) => channel.welcomed_back(number, stream, &welcome, &standstill, ctx),
+                Err(HandshakeFailure::Refused(refused)) if channel.is_newest(number) => {
+                    let why = format!("the other DRX does not resume the link: {refused}");
+                    channel.feed(Event::LinkLost, &why, ctx);
+                }
+                Err(failure) => channel.in_vain(number, &failure.to_string()),
+            }
+        }));
+        if let Some(Resuming { dials, .. }) = &mut self.resuming {
+            dials.under_way.insert(number, greeting);
+        }
+    }
+
+    fn welcomed_back(
+        &mut self,
+        number: u64,
+        stream: Box<dyn Stream>,
+        welcome: &Welcome,
+        standstill: &Standstill,
+        ctx: &mut Context<Self>,
+    ) {
+        if !self.is_newest(number) {
+            if let Some(Resuming { dials, .. }) = &mut self.resuming {
+                dials.heard = true;
+            }
+            return;
+        }
+        let same = welcome.resumed == Some(self.machine.attempt()) && Some(welcome.epoch) == self.peer;
+        if !same {
+            return self.feed(Event::LinkLost, "the other DRX resumes something else", ctx);
+        }
+        if let Err(violation) = standstill.can_resume(welcome.next_offset) {
+            return self.feed(Event::LinkLost, &format!("the link cannot be resumed: {violation}"), ctx);
+        }
+        self.content();
+        let Welcome { checksums, window, epoch, next_offset: next, .. } = *welcome;
+        self.carry_on(stream, Resumed { preface: Bytes::new(), checksums, window, epoch, next }, ctx);
+    }
+
+    fn dial_is_over(&mut self, number: u64) {
+        if let Some(Resuming { dials, .. }) = &mut self.resuming {
+            dials.under_way.remove(&number);
+        }
+    }
+
+    fn is_newest(&self, number: u64) -> bool {
+        self.resuming.as_ref().is_some_and(|resuming| resuming.dials.greeted == number)
+    }
+
+    fn in_vain(&mut self, number: u64, error: &str) {
+        self.complain(format!("the other DRX at {} cannot be reached: {error}", self.terms.settings.peer));
+        if self.is_newest(number)
+            && let Some(Resuming { dials, .. }) = &mut self.resuming
+        {
+            dials.heard = false;
+        }
+    }
+}
+
+/// The acceptor is dialled.
+impl ChannelActor {
+    /// A dial that may resume the round: its link, its attempt, from the same life of the other relay.
+    pub(super) fn take_over(&mut self, dialled: DrxDialled, ctx: &mut Context<Self>) {
+        if !self.resumes() {
+            self.refused(dialled, Refusal::UnknownLink, "this relay resumes nothing (resume_timeout is 0)");
+            return self.feed(Event::LinkLost, "the other DRX wants to resume the link", ctx);
+        }
+        if self.machine.link().is_up() {
+            self.link_broke(false, "the other DRX resumes the link on a new connection", ctx);
+        }
+        let Some(resuming) = &mut self.resuming else { return };
+        if resuming.standstill.is_some() {
+            self.resume_with(dialled, ctx);
+        } else {
+            resuming.arrived = Some(dialled); // an earlier one is closed: it was overtaken
+        }
+    }
+
+    fn resume_with(&mut self, dialled: DrxDialled, ctx: &mut Context<Self>) {
+        let standstill = self.resuming.as_ref().and_then(|resuming| resuming.standstill.as_ref());
+        let (Some(standstill), Some(round)) = (standstill, self.machine.round()) else { return };
+        let received = standstill.received();
+        if let Err(violation) = standstill.can_resume(dialled.hello.next_offset) {
+            let sentence = violation.to_string();
+            self.refused(dialled, Refusal::UnknownLink, &sentence);
+            return self.feed(Event::LinkLost, &format!("the link cannot be resumed: {sentence}"), ctx);
+        }
+        let DrxDialled { stream, hello, .. } = dialled;
+        let Ok(stream) = stream.attach() else { return };
+        let checksums = hello.checksums || self.terms.settings.link.checksum;
+        let welcome = self.welcome(round.link, Some(round.attempt), checksums, received);
+        let terms = Resumed {
+            preface: welcome.encode(),
+            checksums,
+            window: hello.window,
+            epoch: hello.epoch,
+            next: hello.next_offset,
+        };
+        self.carry_on(stream, terms, ctx);
+    }
+
+    /// What is said to a dial that is taken.
+    pub(super) fn welcome(
+        &self,
+        link: LinkId,
+        resumed: Option<u32>,
+        checksums: bool,
+        next_offset: u64,
+    ) -> Answer {
+        Answer::Welcome(Welcome {
+            version: VERSION,
+            lane: self.slot.lane,
+            resumed,
+            checksums,
+            link,
+            epoch: self.terms.epoch,
+            next_offset,
+            window: self.terms.settings.link.window,
+            codec: None,
+        })
+    }
+}
+
+/// Between two dials to resume a link.
+const DIAL_AGAIN: Duration = Duration::from_millis(500);
