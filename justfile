@@ -32,6 +32,10 @@ test:
 search:
     .ci/run search
 
+# A hundred cuts of the link in the midst of 4 GiB each way
+cuts:
+    .ci/run cuts
+
 # Two relays and what supervision does, on this machine
 demo:
     .ci/run demo

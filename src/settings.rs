@@ -66,10 +66,11 @@ fn link(link: Link) -> LinkSettings {
         window,
         congestion_control,
         checksum,
+        hold_pings,
     } = link;
     LinkSettings {
         resume_timeout,
-        hold_pings: false, // cannot be chosen yet
+        hold_pings,
         close_pending_timeout,
         keepalive_interval,
         keepalive_timeout,
@@ -137,6 +138,7 @@ mod tests {
             window = "1MiB"
             congestion_control = "cubic"
             checksum = "off"
+            hold_pings = true
             [resource.restart]
             initial = "200ms"
             max = "11s"
@@ -176,7 +178,7 @@ mod tests {
                 },
                 link: LinkSettings {
                     resume_timeout: seconds(11),
-                    hold_pings: false,
+                    hold_pings: true,
                     close_pending_timeout: seconds(7),
                     keepalive_interval: seconds(2),
                     keepalive_timeout: seconds(9),

@@ -12,6 +12,7 @@
 pub(crate) mod backing;
 mod kept;
 pub(crate) mod mapping;
+mod pings;
 pub(crate) mod pool;
 mod reading;
 mod store;
@@ -25,6 +26,7 @@ use drx_protocol::channel::Finish;
 use drx_protocol::delivery::{Inbound, Outbound, Standstill, Violation};
 use drx_protocol::ending::Ending;
 use drx_protocol::frame::{Credit, Frame, HEADER_LEN, Payload};
+use drx_protocol::meta::Strange;
 use drx_protocol::names::{Attempt, ChannelType};
 use tokio::time::Instant;
 
@@ -33,6 +35,7 @@ use crate::budget::Budget;
 use crate::counters::{Counters, add};
 use crate::link::{LinkSocket, Say, SendData};
 use crate::local::{LocalSocket, StopReading, Strike, ToBsr};
+use pings::Holding;
 pub(crate) use reading::DripNews;
 use reading::Pace;
 use store::Store;
@@ -54,6 +57,12 @@ pub(crate) enum BabNews {
     Delivered,
     /// The other DRX did what no relay does.
     Violated(Violation),
+    /// A ping of bsr's was answered here, the first since they are held.
+    PingHeld,
+    /// Pings are held no longer; so many were answered.
+    PingsHeld(u64),
+    /// No ping of this round is held: its meta is not understood.
+    PingsGivenUp(Strange),
     /// Nothing moves on the link any more: this is where a resume can begin.
     AtStandstill(Standstill),
     /// How bsr is read has changed.
@@ -73,6 +82,8 @@ pub(crate) struct Begin {
     pub(crate) windows: (u32, u32),
     /// The share of the budget that bsr gets only in drips.
     pub(crate) reserve: Reserve,
+    /// Whether pings may come to be held: then bsr's packets are followed.
+    pub(crate) hold_pings: bool,
 }
 
 /// The round goes on, over another connection.
@@ -96,6 +107,8 @@ pub(crate) enum BabOrder {
     StopReading,
     /// bsr is gone: what comes is thrown away and acknowledged as written.
     Discard,
+    /// bsr's pings are held, for so long at most; or no longer.
+    HoldPings(Option<Duration>),
     /// Send FIN.
     Finish(Finish, Ending),
     /// The link is broken: what is from bsr is held until [`GoOn`]; [`BabNews::AtStandstill`] follows.
@@ -153,6 +166,7 @@ struct Round {
     store: Store,
     out: Outbound,
     inbound: Inbound,
+    holding: Option<Holding>,
     pace: Pace,
     /// Bytes in the link's queue.
     queued: usize,
@@ -319,10 +333,29 @@ impl Round {
             let skip = known.min(piece.len());
             known -= skip;
             if skip < piece.len() {
+                self.hear(&piece[skip..]);
                 self.local.do_send(ToBsr(piece.slice(skip..)));
             }
         }
         Ok(())
+    }
+
+    /// Bytes from bsr for the other DRX.
+    fn keep(&mut self, bytes: Bytes) {
+        let length = bytes.len() as u64;
+        if self.complete || self.parted {
+            return self.refuse(length); // it came behind the end
+        }
+        self.pace.came(length);
+        self.budget.hold(length);
+        self.out.append(length);
+        self.store.append(bytes, Instant::now());
+    }
+
+    /// Bytes from bsr that nobody is to have.
+    fn refuse(&mut self, bytes: u64) {
+        self.pace.came(bytes);
+        self.budget.take_back(bytes);
     }
 
     fn frame(&mut self, frame: Frame, counters: &Counters) -> Result<(), Violation> {
@@ -369,6 +402,8 @@ impl Handler<Begin> for Bab {
             budget,
             out: Outbound::new(begin.windows.1),
             inbound: Inbound::new(begin.windows.0),
+            holding: (begin.hold_pings && begin.channel_type == ChannelType::Meta)
+                .then(|| Holding::new(begin.attempt, self.channel.clone())),
             pace: Pace::new(begin.reserve),
             queued: 0,
             again: 0,
@@ -397,12 +432,13 @@ impl Handler<BabOrder> for Bab {
         let Some(round) = &mut self.round else { return };
         match order {
             BabOrder::Relay => round.relaying = true,
-            BabOrder::StopReading => round.stop_reading(),
+            BabOrder::StopReading => round.need_not_read(),
             BabOrder::Discard => {
                 round.discarding = true;
                 let pending = round.inbound.pending();
                 round.inbound.wrote(pending);
             }
+            BabOrder::HoldPings(most) => round.hold_pings(most),
             BabOrder::Finish(finish, ending) => {
                 round.finish = Some(ending);
                 match finish {
@@ -448,15 +484,7 @@ impl Handler<FromBsr> for Bab {
 
     fn handle(&mut self, FromBsr(bytes): FromBsr, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
-        let length = bytes.len() as u64;
-        round.pace.came(length);
-        if round.complete || round.parted {
-            round.budget.take_back(length); // it came behind the end
-            return;
-        }
-        round.budget.hold(length);
-        round.out.append(length);
-        round.store.append(bytes, Instant::now());
+        round.sift(bytes, &self.counters);
         self.go_on(ctx);
     }
 }
@@ -466,6 +494,7 @@ impl Handler<AllFromBsr> for Bab {
 
     fn handle(&mut self, _: AllFromBsr, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
+        round.hold_pings(None);
         round.reading = false;
         round.complete = true;
         if round.finish.is_some() {
@@ -480,6 +509,7 @@ impl Handler<Written> for Bab {
 
     fn handle(&mut self, Written(bytes): Written, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
+        let bytes = round.written(bytes);
         // What was thrown away is accounted for already.
         round.inbound.wrote(bytes.min(round.inbound.pending()));
         self.go_on(ctx);

@@ -6,6 +6,7 @@
 
 mod link_side;
 mod local_side;
+mod pings;
 mod report;
 mod resume;
 
@@ -100,6 +101,8 @@ pub(crate) struct ChannelActor {
     peer_window: u32,
     /// What the other DRX says of its channel on this lane.
     remote: Option<Standing>,
+    /// bsr's pings are held, for so long at most.
+    holding_pings: Option<Duration>,
     parts: u64,
     dialling_drx: Option<SpawnHandle>,
     dialling_bsr: Option<SpawnHandle>,
@@ -167,6 +170,7 @@ impl ChannelActor {
             peer: None,
             peer_window: 0,
             remote: None,
+            holding_pings: None,
             parts: 0,
             dialling_drx: None,
             dialling_bsr: None,
@@ -200,6 +204,7 @@ impl ChannelActor {
             self.end_resume(ctx);
         }
         self.moved(from, stood, why);
+        self.mind_pings();
         for action in actions {
             self.act(action, ctx);
         }
@@ -487,6 +492,9 @@ impl Handler<BabEvent> for ChannelActor {
         match event.what {
             BabNews::Flushed => self.feed(Event::Flushed, "the BAB is empty", ctx),
             BabNews::Delivered => self.feed(Event::Delivered, "everything is written to bsr", ctx),
+            BabNews::PingHeld => self.ping_held(),
+            BabNews::PingsHeld(answered) => self.pings_held(answered),
+            BabNews::PingsGivenUp(strange) => self.pings_given_up(strange),
             BabNews::Violated(violation) => self.protocol_error(&violation.to_string(), ctx),
             BabNews::AtStandstill(standstill) => self.at_standstill(standstill, ctx),
             BabNews::Drip(_) => {}

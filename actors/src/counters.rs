@@ -15,6 +15,8 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: Cell<u64>,
     /// Frames of past attempts that were dropped.
     pub(crate) stale_frames: Cell<u64>,
+    /// bsr's pings that were answered here.
+    pub(crate) held_pings: Cell<u64>,
     /// Bytes in the BAB.
     pub(crate) held: Cell<u64>,
     /// When the oldest byte in the BAB came.

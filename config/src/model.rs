@@ -127,6 +127,8 @@ pub struct Link {
     pub congestion_control: CongestionControl,
     /// CRC-32C per frame.
     pub checksum: Checksum,
+    /// Whether bsr's pings are answered here while the other side cannot.
+    pub hold_pings: bool,
 }
 
 /// `link.congestion_control`.

@@ -197,6 +197,7 @@ fn link(view: &View) -> Option<Link> {
             "off" => Checksum::Off,
             _ => return None,
         },
+        hold_pings: view.value("link", "hold_pings")?,
     })
 }
 
@@ -250,4 +251,4 @@ macro_rules! from_checked {
     };
 }
 
-from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve);
+from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve, Flag bool);

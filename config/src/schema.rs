@@ -118,7 +118,7 @@ pub(crate) static KEYS: [Key; 41] = {
         Key::new("link", "window", Size { min: 64 << 10, max: 1 << 30 }).default("16MiB"),
         Key::new("link", "congestion_control", Congestion).default("auto"),
         Key::new("link", "checksum", Word(&["auto", "on", "off"])).default("auto"),
-        Key::new("link", "hold_pings", Flag).default("false").later(),
+        Key::new("link", "hold_pings", Flag).default("false"),
         Key::new("link", "compression", Compression).default("none").later(),
         Key::new("link", "bandwidth", Size { min: 0, max: MAX_SIZE }).default("0").later(),
         Key::new("restart", "initial", Time { zero: false }).default("100ms"),
@@ -187,6 +187,7 @@ mod tests {
                     DeValue::String(text) => text.to_string(),
                     DeValue::Integer(number) => number.to_string(),
                     DeValue::Float(real) => real.to_string(),
+                    DeValue::Boolean(flag) => flag.to_string(),
                     other => panic!("{} is a {}", key.path(), other.type_str()),
                 };
                 assert_eq!(key.default, Some(value.as_str()), "{}", key.path());

@@ -164,10 +164,7 @@ fn not_available_yet() {
     let text = r#"resources = ["/etc/bsr.d/*.res"]
 [node]
 bandwidth = "1MiB"
-[bab]
 [link]
-resume_timeout = "0"
-hold_pings = true
 compression = "zstd:3"
 bandwidth = 1000
 [control]
@@ -184,25 +181,22 @@ resources = ["/etc/bsr.d/*.res"]
 drx.toml:3:13: node.bandwidth: "1MiB" is not available yet; leave it at "0"
 bandwidth = "1MiB"
             ^
-drx.toml:8:14: link.hold_pings: true is not available yet; leave it at false
-hold_pings = true
-             ^
-drx.toml:9:15: link.compression: "zstd:3" is not available yet; leave it at "none"
+drx.toml:5:15: link.compression: "zstd:3" is not available yet; leave it at "none"
 compression = "zstd:3"
               ^
-drx.toml:10:13: link.bandwidth: 1000 is not available yet; leave it at "0"
+drx.toml:6:13: link.bandwidth: 1000 is not available yet; leave it at "0"
 bandwidth = 1000
             ^
-drx.toml:12:8: control.http: "127.0.0.1:7700" is not available yet; leave it at ""
+drx.toml:8:8: control.http: "127.0.0.1:7700" is not available yet; leave it at ""
 http = "127.0.0.1:7700"
        ^
-drx.toml:14:10: log.format: "json" is not available yet; leave it at "term"
+drx.toml:10:10: log.format: "json" is not available yet; leave it at "term"
 format = "json"
          ^
-drx.toml:15:16: log.per_resource: true is not available yet; leave it at false
+drx.toml:11:16: log.per_resource: true is not available yet; leave it at false
 per_resource = true
                ^
-drx.toml:16:1: tls: TLS is not available yet; leave the section out
+drx.toml:12:1: tls: TLS is not available yet; leave the section out
 [tls]
 ^"#;
     assert_eq!(errors(text), expected);
@@ -212,25 +206,19 @@ drx.toml:16:1: tls: TLS is not available yet; leave the section out
 fn not_available_yet_in_a_resource() {
     let text = &format!(
         "{R0}{}",
-        r#"[resource.bab]
-[resource.link]
+        r#"[resource.link]
 resume_timeout = 1000
-hold_pings = true
 compression = "lz4"
 bandwidth = "1M"
 "#
     );
-    let expected = r#"          ^
-drx.toml:11:18: resource.link.resume_timeout: 1000 is a time without a unit; write 0 or a time of 1ms to 8760h, such as "10s"
+    let expected = r#"drx.toml:9:18: resource.link.resume_timeout: 1000 is a time without a unit; write 0 or a time of 1ms to 8760h, such as "10s"
 resume_timeout = 1000
                  ^
-drx.toml:12:14: resource.link.hold_pings: true is not available yet; leave it at false
-hold_pings = true
-             ^
-drx.toml:13:15: resource.link.compression: "lz4" is not available yet; leave it at "none"
+drx.toml:10:15: resource.link.compression: "lz4" is not available yet; leave it at "none"
 compression = "lz4"
               ^
-drx.toml:14:13: resource.link.bandwidth: "1M" is not available yet; leave it at "0"
+drx.toml:11:13: resource.link.bandwidth: "1M" is not available yet; leave it at "0"
 bandwidth = "1M"
             ^"#;
     assert_eq!(errors(text), expected);

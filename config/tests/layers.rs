@@ -129,7 +129,6 @@ fn what_comes_later_is_accepted_at_its_default() {
 bandwidth = 0
 [bab]
 [link]
-hold_pings = false
 compression = "none"
 bandwidth = "0"
 [control]
@@ -139,8 +138,7 @@ format = "term"
 per_resource = false
 "#;
     assert_eq!(good(&file(text)), good(&Sources::new("node1")));
-    let environment =
-        [("DRX_RESOURCES", ""), ("DRX_LINK__HOLD_PINGS", "false"), ("DRX_LINK__RESUME_TIMEOUT", "0")];
+    let environment = [("DRX_RESOURCES", ""), ("DRX_LINK__RESUME_TIMEOUT", "0")];
     assert_eq!(good(&Sources::new("node1").environment(pairs(&environment))), good(&Sources::new("node1")));
 }
 
@@ -167,7 +165,6 @@ fn environment_and_command_line_are_places_too() {
         r#"drx.toml:4:9: bab.total: 1 is too small; write a size of 64KiB to 1024TiB
 total = 1
         ^
-DRX_LINK__HOLD_PINGS: link.hold_pings: true is not available yet; leave it at false
 DRX_LINK__WINDOW: link.window: "5" is too small; write a size of 64KiB to 1GiB
 DRX_RESOURCES: resources: ["/etc/a.res", "/etc/b.res"] is not available yet; leave the list empty
 DRX_RESTART__MAX_FAILURES: restart.max_failures: "many" is no whole number; write a whole number from 1 to 1000

@@ -11,6 +11,8 @@ pub struct Figures {
     pub files: usize,
     /// Sockets among them.
     pub sockets: usize,
+    /// Threads.
+    pub threads: u64,
     /// Resident memory, bytes.
     pub resident: u64,
     /// The most it ever was, bytes.
@@ -33,16 +35,22 @@ impl Figures {
     /// Those of a process that runs.
     pub fn of(pid: u32) -> Figures {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-        let bytes = |key: &str| {
+        let number = |key: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel says it");
-            line.trim_end_matches("kB").trim().parse::<u64>().expect("a number of kB") * 1024
+            line.trim_end_matches("kB").trim().parse::<u64>().expect("a number")
         };
         let links: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
             .expect("the process is ours")
             .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
             .collect();
         let sockets = links.iter().filter(|link| link.to_string_lossy().starts_with("socket:")).count();
-        Figures { files: links.len(), sockets, resident: bytes("VmRSS:"), peak: bytes("VmHWM:") }
+        Figures {
+            files: links.len(),
+            sockets,
+            threads: number("Threads:"),
+            resident: number("VmRSS:") * 1024,
+            peak: number("VmHWM:") * 1024,
+        }
     }
 }
 
@@ -51,9 +59,10 @@ impl std::fmt::Display for Figures {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         write!(
             f,
-            "{} files, {} sockets, {:.1} MiB resident, {:.1} MiB at most",
+            "{} files, {} sockets, {} threads, {:.1} MiB resident, {:.1} MiB at most",
             self.files,
             self.sockets,
+            self.threads,
             mib(self.resident),
             mib(self.peak)
         )

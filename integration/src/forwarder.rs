@@ -1,57 +1,122 @@
-//! A way between the relays that can be cut.
+//! A way between the relays that can be cut, blocked and made long.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Passes TCP connections on to another address, for as long as it lives and the way is open.
 #[derive(Debug)]
 pub struct Forwarder {
     address: SocketAddr,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
+    over: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     target: SocketAddr,
-    over: AtomicBool,
-    closed: AtomicBool,
-    /// Bytes that come wait while this is so.
-    frozen: Mutex<bool>,
-    thawed: Condvar,
-    ways: Mutex<HashMap<u64, Arc<Way>>>,
+    /// How new connections fare.
+    line: watch::Sender<Line>,
+    ways: Mutex<HashMap<usize, watch::Sender<Orders>>>,
+    numbers: AtomicUsize,
 }
 
-/// One connection that is passed on: towards who dialled, towards who is dialled.
-#[derive(Debug)]
-struct Way {
-    dialler: TcpStream,
-    target: TcpStream,
-    /// Only the dialler is to know that it is cut.
-    unnoticed: AtomicBool,
+/// How a line fares.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    /// Who comes is closed at once.
+    closed: bool,
+    hole: Hole,
+    /// From one end to the other.
+    delay: Duration,
+}
+
+/// What becomes of one connection that is passed on.
+#[derive(Clone, Copy, Debug)]
+struct Orders {
+    line: Line,
+    /// Its end, towards each side.
+    end: Option<[End; 2]>,
+}
+
+impl Orders {
+    fn end_towards(&self, side: Side) -> Option<End> {
+        self.end.map(|ends| ends[side as usize])
+    }
+}
+
+/// A side of a connection that is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Who dialled.
+    Dialler = 0,
+    /// Who was dialled.
+    Target = 1,
+}
+
+/// How one side of a connection hears that it was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// An orderly end: FIN.
+    Finish,
+    /// A reset: RST.
+    Reset,
+    /// Nothing, and nothing comes any more.
+    Silence,
+}
+
+/// Where nothing gets through, and nothing is closed: what goes in comes out when it is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hole {
+    /// Towards this side; [`Side`] is the index.
+    pub towards: [bool; 2],
+    /// New connections wait, too; else the hole is in those that stand.
+    pub new: bool,
+}
+
+impl Hole {
+    /// Nothing passes.
+    pub const WHOLE: Hole = Hole { towards: [true; 2], new: true };
 }
 
 impl Forwarder {
     /// Listens at `address`, and passes on to `target`.
     pub fn new(address: SocketAddr, target: SocketAddr) -> Forwarder {
         let listener = TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let shared = Arc::new(Shared {
             target,
-            over: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            frozen: Mutex::new(false),
-            thawed: Condvar::new(),
+            line: watch::Sender::default(),
             ways: Mutex::default(),
+            numbers: AtomicUsize::new(0),
         });
-        let accepting = {
+        let (over, ended) = oneshot::channel();
+        let thread = {
             let shared = Arc::clone(&shared);
-            thread::spawn(move || accept(&listener, &shared))
+            thread::spawn(move || {
+                let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = ended => {}
+                        () = accept(listener, shared) => {}
+                    }
+                });
+            })
         };
-        Forwarder { address, shared, accepting: Some(accepting) }
+        Forwarder { address, shared, over: Some(over), thread: Some(thread) }
     }
 
     /// Where it listens.
@@ -64,119 +129,192 @@ impl Forwarder {
         self.shared.ways.lock().unwrap().len()
     }
 
-    /// Closes every connection that stands, in both directions. New ones are passed on.
-    pub fn cut(&self) {
-        for (_, way) in self.shared.ways.lock().unwrap().drain() {
-            way.close();
-        }
+    /// Connections that were passed on so far.
+    pub fn dials(&self) -> usize {
+        self.shared.numbers.load(Ordering::Relaxed)
     }
 
-    /// Closes every connection towards who dialled it. Who was dialled does not hear of it for as long as
-    /// the returned value lives.
-    pub fn cut_unnoticed(&self) -> Halves {
+    /// Ends every connection that stands, towards both sides. New ones are passed on.
+    pub fn cut(&self, end: End) {
+        drop(self.cut_towards([end; 2]));
+    }
+
+    /// The same with an end for each side; [`Side`] is the index. A side that is left in silence hears of
+    /// it when the returned value is dropped.
+    pub fn cut_towards(&self, ends: [End; 2]) -> Halves {
         let ways: Vec<_> = self.shared.ways.lock().unwrap().drain().map(|(_, way)| way).collect();
         for way in &ways {
-            way.unnoticed.store(true, Ordering::SeqCst);
-            let _ = way.dialler.shutdown(Shutdown::Both);
+            way.send_modify(|orders| orders.end = Some(ends));
         }
         Halves(ways)
     }
 
     /// Closes every connection, and those that come are closed at once, until the way is opened.
     pub fn close(&self) {
-        self.shared.closed.store(true, Ordering::SeqCst);
-        self.cut();
+        self.shared.line.send_modify(|line| line.closed = true);
+        self.cut(End::Finish);
     }
 
     /// Passes connections on again.
     pub fn open(&self) {
-        self.shared.closed.store(false, Ordering::SeqCst);
+        self.shared.line.send_modify(|line| line.closed = false);
     }
 
-    /// Lets nothing through, and closes nothing: a line that has gone silent.
-    pub fn freeze(&self) {
-        *self.shared.frozen.lock().unwrap() = true;
+    /// A line that has gone silent.
+    pub fn block(&self, hole: Hole) {
+        for way in self.shared.ways.lock().unwrap().values() {
+            way.send_modify(|orders| orders.line.hole = hole);
+        }
+        let of_new = if hole.new { hole } else { Hole::default() };
+        self.shared.line.send_modify(|line| line.hole = of_new);
     }
 
     /// Lets everything through again.
-    pub fn thaw(&self) {
-        *self.shared.frozen.lock().unwrap() = false;
-        self.shared.thawed.notify_all();
+    pub fn unblock(&self) {
+        self.block(Hole::default());
+    }
+
+    /// Makes the line so long, from one end to the other, for connections from now on.
+    pub fn set_delay(&self, delay: Duration) {
+        self.shared.line.send_modify(|line| line.delay = delay);
     }
 }
 
 impl Drop for Forwarder {
     fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::SeqCst);
-        self.thaw();
-        self.cut();
-        // Wakes the thread that accepts.
-        let _ = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
+        drop(self.over.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
 
-/// Connections that only one side knows to be cut. Dropping them tells the other.
+/// Connections that one side may not know to be cut. Dropping them tells it.
 #[derive(Debug)]
-pub struct Halves(Vec<Arc<Way>>);
+pub struct Halves(Vec<watch::Sender<Orders>>);
 
 impl Drop for Halves {
     fn drop(&mut self) {
         for way in &self.0 {
-            way.close();
-        }
-    }
-}
-
-impl Way {
-    fn close(&self) {
-        // What the other side has closed already cannot be closed again.
-        let _ = self.dialler.shutdown(Shutdown::Both);
-        let _ = self.target.shutdown(Shutdown::Both);
-    }
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for number in 0.. {
-        let Ok((dialler, _)) = listener.accept() else { return };
-        if shared.over.load(Ordering::SeqCst) {
-            return;
-        }
-        if shared.closed.load(Ordering::SeqCst) {
-            continue;
-        }
-        // Who cannot be reached behind the forwarder is closed, as if it had been refused.
-        let Ok(target) = TcpStream::connect(shared.target) else { continue };
-        let _ = (dialler.set_nodelay(true), target.set_nodelay(true));
-        let way = Arc::new(Way { dialler, target, unnoticed: AtomicBool::new(false) });
-        shared.ways.lock().unwrap().insert(number, Arc::clone(&way));
-        for outwards in [true, false] {
-            let (shared, way) = (Arc::clone(shared), Arc::clone(&way));
-            thread::spawn(move || {
-                shared.pass_on(&way, outwards);
-                if !way.unnoticed.load(Ordering::SeqCst) {
-                    // Neither relay has a use for a connection that is half closed.
-                    way.close();
-                    shared.ways.lock().unwrap().remove(&number);
+            way.send_modify(|orders| {
+                if let Some(ends) = &mut orders.end {
+                    ends.iter_mut().filter(|end| **end == End::Silence).for_each(|end| *end = End::Finish);
                 }
             });
         }
     }
 }
 
-impl Shared {
-    fn pass_on(&self, way: &Way, outwards: bool) {
-        let (mut from, mut to) =
-            if outwards { (&way.dialler, &way.target) } else { (&way.target, &way.dialler) };
-        let mut piece = vec![0; 64 * 1024];
-        while let Ok(count @ 1..) = from.read(&mut piece) {
-            let frozen = self.frozen.lock().unwrap();
-            drop(self.thawed.wait_while(frozen, |frozen| *frozen).unwrap());
-            if to.write_all(&piece[..count]).is_err() {
-                return;
-            }
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    loop {
+        let Ok((dialler, _)) = listener.accept().await else { return };
+        if !shared.line.borrow().closed {
+            tokio::spawn(pass_on(dialler, Arc::clone(&shared)));
         }
     }
 }
+
+/// One connection, from its beginning to its end.
+async fn pass_on(mut dialler: TcpStream, shared: Arc<Shared>) {
+    let open = |line: &Line| !line.hole.new;
+    // The sender lives as long as `shared`.
+    let Ok(line) = shared.line.subscribe().wait_for(open).await.map(|line| *line) else { return };
+    // Who cannot be reached behind the forwarder is closed, as if it had been refused.
+    let Ok(mut target) = TcpStream::connect(shared.target).await else { return };
+    let _ = (dialler.set_nodelay(true), target.set_nodelay(true));
+    let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
+    let (way, orders) = watch::channel(Orders { line, end: None });
+    shared.ways.lock().unwrap().insert(number, way);
+    let cut = {
+        let (from_dialler, to_dialler) = dialler.split();
+        let (from_target, to_target) = target.split();
+        let mut cut = orders.clone();
+        tokio::select! {
+            // What was under way when it was cut is lost.
+            biased;
+            Ok(_) = cut.wait_for(|orders| orders.end.is_some()) => true,
+            () = one_way(from_dialler, to_target, Side::Target, orders.clone()) => false,
+            () = one_way(from_target, to_dialler, Side::Dialler, orders.clone()) => false,
+        }
+    };
+    shared.ways.lock().unwrap().remove(&number);
+    if !cut {
+        // Neither relay has a use for a connection that is half closed.
+        let _ = tokio::join!(dialler.shutdown(), target.shutdown());
+        return;
+    }
+    tokio::join!(end(dialler, Side::Dialler, orders.clone()), end(target, Side::Target, orders));
+}
+
+/// Bytes towards one side, until the other one ends.
+async fn one_way(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    towards: Side,
+    mut orders: watch::Receiver<Orders>,
+) {
+    let delay = orders.borrow().line.delay;
+    // What is under way on a long line is held here; on a short one a little.
+    let (enter, mut under_way) = mpsc::channel(if delay.is_zero() { 1 } else { LONG });
+    let reading = async move {
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            match from.read_buf(&mut piece).await {
+                Ok(1..) if enter.send((Instant::now() + delay, piece)).await.is_ok() => {}
+                _ => return, // and with it `enter`
+            }
+        }
+    };
+    let writing = async {
+        while let Some((due, piece)) = under_way.recv().await {
+            if !delay.is_zero() {
+                sleep_until(due).await;
+            }
+            passes(&mut orders, towards).await;
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+        // The end, too, takes its time, and does not get through a hole.
+        if !delay.is_zero() {
+            sleep_until(Instant::now() + delay).await;
+        }
+        passes(&mut orders, towards).await;
+    };
+    tokio::pin!(reading);
+    tokio::pin!(writing);
+    tokio::select! {
+        () = &mut reading => writing.await,
+        () = &mut writing => {}
+    }
+}
+
+async fn passes(orders: &mut watch::Receiver<Orders>, towards: Side) {
+    if orders.wait_for(|orders| !orders.line.hole.towards[towards as usize]).await.is_err() {
+        // Nobody gives orders any more: it was cut, or everything ends.
+        future::pending().await
+    }
+}
+
+/// Ends a connection towards one side as it was ordered.
+async fn end(mut stream: TcpStream, side: Side, mut orders: watch::Receiver<Orders>) {
+    let heard = |orders: &Orders| orders.end_towards(side).is_some_and(|end| end != End::Silence);
+    let how = orders.wait_for(heard).await.ok().and_then(|orders| orders.end_towards(side));
+    match how {
+        Some(End::Reset) => drop(SockRef::from(&stream).set_linger(Some(Duration::ZERO))),
+        _ => {
+            // Closed with bytes unread it would be reset; so they are read until the other side has closed.
+            let _ = stream.shutdown().await;
+            let drain = async { while matches!(stream.read(&mut [0; 4096]).await, Ok(1..)) {} };
+            let _ = timeout(DRAINED, drain).await;
+        }
+    }
+}
+
+/// Bytes read at a time.
+const PIECE: usize = 64 * 1024;
+/// Pieces on a long line: 64 MiB.
+const LONG: usize = 1024;
+/// A relay closes at once what the other side has closed.
+const DRAINED: Duration = Duration::from_secs(5);

@@ -21,18 +21,33 @@ use crate::pair::{Node, Places};
 #[derive(Debug)]
 pub struct InProcess {
     name: String,
+    settings: Settings,
+    life: Option<Life>,
+    log: Arc<Mutex<String>>,
+}
+
+/// A relay from its start to its end.
+#[derive(Debug)]
+struct Life {
     relay: Addr<Relay>,
     system: System,
-    thread: Option<JoinHandle<()>>,
-    log: Arc<Mutex<String>>,
+    thread: JoinHandle<()>,
 }
 
 impl InProcess {
     /// Starts a relay whose actors may be struck.
-    pub fn start_new(places: &Places, restart: RestartSettings) -> InProcess {
-        let log = Arc::new(Mutex::new(String::new()));
-        let root = Logger::root(Lines(Arc::clone(&log)), slog::o!());
-        let settings = settings(places, restart);
+    pub fn start_new(places: &Places, restart: RestartSettings, resume_timeout: Duration) -> InProcess {
+        let settings = settings(places, restart, resume_timeout);
+        let mut relay = InProcess { name: places.node.clone(), settings, life: None, log: Arc::default() };
+        relay.start();
+        relay
+    }
+
+    /// Starts it: another life, with another epoch.
+    pub fn start(&mut self) {
+        assert!(self.life.is_none(), "{} runs already", self.name);
+        let root = Logger::root(Lines(Arc::clone(&self.log)), slog::o!());
+        let settings = self.settings.clone();
         let (started, relay) = mpsc::channel();
         let thread = thread::spawn(move || {
             let system = System::new();
@@ -43,16 +58,28 @@ impl InProcess {
             system.run().unwrap();
         });
         let (relay, system) = relay.recv().expect("the relay starts");
-        InProcess { name: places.node.clone(), relay, system, thread: Some(thread), log }
+        self.life = Some(Life { relay, system, thread });
+    }
+
+    /// Ends it as a power failure would: its actors are dropped in the midst of what they do.
+    pub fn kill(&mut self) {
+        if let Some(Life { system, thread, .. }) = self.life.take() {
+            system.stop();
+            let _ = thread.join();
+        }
+    }
+
+    fn relay(&self) -> &Addr<Relay> {
+        &self.life.as_ref().expect("the relay runs").relay
     }
 
     /// Makes an actor of the resource panic.
     pub fn strike(&self, resource: &str, victim: Victim) {
         let panic = Panic { resource: resource.to_owned(), victim };
-        wait_for(self.relay.send(panic)).expect("the relay answers").expect("faults are allowed");
+        wait_for(self.relay().send(panic)).expect("the relay answers").expect("faults are allowed");
     }
 
-    /// What it has logged.
+    /// What it has logged, the end of it: the process is to stay small however long it runs.
     pub fn log(&self) -> Log {
         Log::new(self.log.lock().unwrap().clone())
     }
@@ -60,7 +87,7 @@ impl InProcess {
 
 impl Node for InProcess {
     fn report(&self) -> Result<RelayReport, String> {
-        wait_for(self.relay.send(Snapshot)).map_err(|error| error.to_string())
+        wait_for(self.relay().send(Snapshot)).map_err(|error| error.to_string())
     }
 }
 
@@ -69,10 +96,7 @@ impl Drop for InProcess {
         if thread::panicking() {
             println!("--- the last lines of {} ---\n{}", self.name, self.log().tail(60));
         }
-        self.system.stop();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.kill();
     }
 }
 
@@ -82,10 +106,10 @@ fn wait_for<T>(answer: impl Future<Output = T>) -> T {
     runtime.block_on(answer)
 }
 
-fn settings(places: &Places, restart: RestartSettings) -> Settings {
+fn settings(places: &Places, restart: RestartSettings, resume_timeout: Duration) -> Settings {
     let Places { node, resource, remote, bsr, inside, outside, peer } = places.clone();
     let link = LinkSettings {
-        resume_timeout: Duration::ZERO,
+        resume_timeout,
         hold_pings: false,
         close_pending_timeout: Duration::from_secs(5),
         keepalive_interval: Duration::from_secs(1),
@@ -119,6 +143,12 @@ impl Drain for Lines {
         let mut log = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         log.push_str(&line.0.replace('\n', " "));
         log.push('\n');
+        if log.len() > MOST_LOG {
+            let half = log.len() / 2;
+            let line = log.as_bytes()[half..].iter().position(|&byte| byte == b'\n');
+            let end = line.map_or(log.len(), |line| half + line + 1);
+            log.drain(..end);
+        }
         Ok(())
     }
 }
@@ -131,3 +161,6 @@ impl Serializer for Line {
         Ok(())
     }
 }
+
+/// Bytes of log that are kept, half of them at least.
+const MOST_LOG: usize = 1 << 20;

@@ -40,7 +40,8 @@ impl Log {
                 other => panic!("a channel that is {other}: {line}"),
             };
             assert!(!field("why").is_empty(), "a transition without a reason: {line}");
-            Transition { role, from: field("from").to_owned(), to: field("to").to_owned() }
+            let lane = field("lane").to_owned();
+            Transition { role, lane, from: field("from").to_owned(), to: field("to").to_owned() }
         })
     }
 
@@ -66,6 +67,8 @@ impl fmt::Display for Log {
 pub struct Transition {
     /// Whose.
     pub role: Role,
+    /// On which lane.
+    pub lane: String,
     /// The state it left.
     pub from: String,
     /// The state it came to.

@@ -138,6 +138,16 @@ impl<N: Node> Pair<N> {
         })
     }
 
+    /// The first site (0) or the second.
+    pub fn site(&self, number: usize) -> &Site<N> {
+        if number == 0 { &self.one } else { &self.two }
+    }
+
+    /// The same, to be changed.
+    pub fn site_mut(&mut self, number: usize) -> &mut Site<N> {
+        if number == 0 { &mut self.one } else { &mut self.two }
+    }
+
     /// Who opens, who takes: data, then meta.
     fn openers(&self, opening: Opening) -> [(&Site<N>, &Site<N>, ChannelType); 2] {
         let by = |by_one: bool, channel_type| match by_one {

@@ -86,9 +86,23 @@ impl Process {
 
     /// Asks it to end.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Lets it hang: its connections stand, and it does nothing.
+    pub fn hang(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
         // It was not waited for yet, so the number is its own.
-        kill_process(pid, Signal::TERM).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Waits until it has ended by itself.

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use drx_integration::bsr::{End, closed_after, end_of, finish, is_open, reset, stands, until_taken};
+use drx_integration::forwarder::Hole;
 use drx_integration::pair::{Opening, Pair, Session, Site, check_both_ways, join};
 use drx_integration::pattern::{PIECE, Pattern};
 use drx_integration::process::Process;
@@ -252,10 +253,10 @@ fn what_was_sent_before_a_close_arrives() {
     }
 }
 
-/// A relay dies: the other one tells its bsr at once, and comes back with it.
+/// A relay dies: without a resume to wait for the other one tells its bsr at once, and comes back with it.
 #[test]
 fn a_relay_that_dies_takes_its_sessions_along() {
-    let mut pair = Pair::of_processes(&["restart.max=200ms"]);
+    let mut pair = Pair::of_processes(&["restart.max=200ms", "link.resume_timeout=0"]);
     for (victim, opening) in [(0, Opening::DataByTwo), (1, Opening::BothByOne), (1, Opening::DataByOne)] {
         let session = pair.establish(opening);
         let began = Instant::now();
@@ -284,21 +285,20 @@ fn a_silent_line_ends_the_session() {
     let pair = Pair::of_processes(&[
         "link.keepalive_interval=200ms",
         "link.keepalive_timeout=1s",
+        "link.resume_timeout=0",
         "restart.max=200ms",
     ]);
     let session = pair.establish(Opening::DataByTwo);
-    pair.way_to_one.freeze();
-    pair.way_to_two.freeze();
+    pair.way_to_one.block(Hole::WHOLE);
+    pair.way_to_two.block(Hole::WHOLE);
     let began = Instant::now();
     for end in session.ends() {
         let took = closed_after(end, began);
         assert!(took < Duration::from_secs(1) + SLACK, "{took:?}");
     }
     drop(session);
-    pair.way_to_one.cut();
-    pair.way_to_two.cut();
-    pair.way_to_one.thaw();
-    pair.way_to_two.thaw();
+    pair.way_to_one.unblock();
+    pair.way_to_two.unblock();
     pair.establish(Opening::DataByTwo);
 }
 

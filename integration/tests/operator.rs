@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use drx_integration::bsr::{end_of, until_read};
+use drx_integration::forwarder::End;
 use drx_integration::pair::{Opening, Pair, Session};
 use drx_integration::pattern::{PIECE, Pattern};
 use drx_integration::process::Process;
@@ -149,10 +150,10 @@ fn a_flush_is_bounded_and_what_is_lost_is_said() {
 /// What was lost with a link has been lost then: a stop later on says nothing of it.
 #[test]
 fn a_stop_speaks_of_its_own_losses_only() {
-    let mut pair = Pair::of_processes(&["restart.max=200ms"]);
+    let mut pair = Pair::of_processes(&["restart.max=200ms", "link.resume_timeout=0"]);
     let waiting = Waiting::new(&mut pair);
-    pair.way_to_one.cut();
-    pair.way_to_two.cut();
+    pair.way_to_one.cut(End::Finish);
+    pair.way_to_two.cut(End::Finish);
     drop(waiting);
     pair.until_quiet();
     pair.two.node.terminate();

@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 use std::net::TcpStream;
 
-use drx_integration::bsr::{End, closed_after, end_of, finish, is_open, reset};
+use drx_integration::bsr::{End, closed_after, end_of, finish, is_open, reset, until_read};
+use drx_integration::forwarder::{self, Halves};
 use drx_integration::pair::{Opening, Pair, Session, join};
+use drx_integration::pattern::{PIECE, Pattern};
 use drx_integration::process::Process;
-use drx_protocol::State;
 use drx_protocol::names::{ChannelType, Lane, Role};
+use drx_protocol::report::ChannelReport;
+use drx_protocol::{Standing, State};
 
 /// What an acceptor does (docs/channels.md 2).
 const ACCEPTOR: &[&str] = &[
@@ -54,26 +57,58 @@ const CONNECTOR: &[&str] = &[
     "connecting -> stopping",
 ];
 
+/// What they both do besides when a broken link may be resumed.
+const RESUMING: &[&str] = &[
+    "established -> resuming",
+    "resuming -> established",
+    // bsr leaves meanwhile: data, meta
+    "resuming -> close_pending",
+    "resuming -> stopping",
+];
+
 #[test]
 fn every_transition_is_made() {
-    let mut pair = Pair::of_processes(&["restart.max=200ms", "link.keepalive_timeout=3s"]);
-    for opening in Opening::ALL {
-        bsr_ends_a_session(&pair, opening);
-    }
-    the_newest_of_two_data_connections_counts(&pair);
-    a_crossing_is_resolved_by_the_two_bsr(&pair);
-    bsr_leaves_before_its_first_packet(&pair);
-    bsr_leaves_before_the_other_one_answers(&mut pair);
-    a_link_is_lost_before_a_session(&pair);
+    let mut pair = pair("0");
+    every_story(&mut pair);
     a_link_is_lost_in_a_session(&pair);
-    a_dial_overtakes_the_end_of_the_old_link(&pair);
-    an_operator_ends_a_session(&pair);
-    an_operator_takes_a_resource_down_that_has_no_link(&pair);
+    transitions_are(&pair, &[]);
+}
 
+#[test]
+fn every_transition_is_made_where_links_are_resumed() {
+    let mut pair = pair("10s");
+    every_story(&mut pair);
+    a_link_breaks_in_a_session(&pair);
+    bsr_leaves_while_its_link_is_resumed(&pair);
+    transitions_are(&pair, RESUMING);
+}
+
+fn pair(resume_timeout: &str) -> Pair<Process> {
+    let resume_timeout = format!("link.resume_timeout={resume_timeout}");
+    Pair::of_processes(&["restart.max=200ms", "link.keepalive_timeout=3s", &resume_timeout])
+}
+
+/// All that happens alike, whether links are resumed or not.
+fn every_story(pair: &mut Pair<Process>) {
+    for opening in Opening::ALL {
+        bsr_ends_a_session(pair, opening);
+    }
+    the_newest_of_two_data_connections_counts(pair);
+    a_crossing_is_resolved_by_the_two_bsr(pair);
+    bsr_leaves_before_its_first_packet(pair);
+    bsr_leaves_before_the_other_one_answers(pair);
+    a_link_is_lost_before_a_session(pair);
+    a_dial_overtakes_the_end_of_the_old_link(pair);
+    an_operator_ends_a_session(pair);
+    an_operator_takes_a_resource_down_that_has_no_link(pair);
+}
+
+/// Every one of them was made, and no other.
+fn transitions_are(pair: &Pair<Process>, besides: &[&str]) {
     let logs = [&pair.one, &pair.two].map(|site| site.node.log());
     for (role, expected) in [(Role::Acceptor, ACCEPTOR), (Role::Connector, CONNECTOR)] {
         let seen: BTreeSet<_> = logs.iter().flat_map(|log| log.steps(role)).collect();
-        let expected: BTreeSet<_> = expected.iter().map(ToString::to_string).collect();
+        let expected: BTreeSet<_> = expected.iter().chain(besides).map(ToString::to_string).collect();
         let list = |set: &BTreeSet<_>, other| set.difference(other).cloned().collect::<Vec<String>>();
         assert_eq!(list(&expected, &seen), [""; 0], "{role}: never seen");
         assert_eq!(list(&seen, &expected), [""; 0], "{role}: not in docs/channels.md");
@@ -107,11 +142,21 @@ fn bsr_ends_a_session(pair: &Pair<Process>, opening: Opening) {
     }
 }
 
+/// The names of the links that carry something, as both sites know them.
+fn carrying(pair: &Pair<Process>) -> Vec<String> {
+    names(pair, |channel| channel.channel_type.is_some())
+}
+
 /// The names of all links, as both sites know them.
 fn links(pair: &Pair<Process>) -> Vec<String> {
+    names(pair, |_| true)
+}
+
+fn names(pair: &Pair<Process>, which: impl Fn(&ChannelReport) -> bool) -> Vec<String> {
     let mut links: Vec<_> = [&pair.one, &pair.two]
         .iter()
         .flat_map(|site| site.resource().unwrap().channels)
+        .filter(which)
         .map(|channel| format!("{:?}", channel.link))
         .collect();
     links.sort();
@@ -184,8 +229,8 @@ fn bsr_leaves_before_the_other_one_answers(pair: &mut Pair<Process>) {
 
 fn a_link_is_lost_before_a_session(pair: &Pair<Process>) {
     let before = links(pair);
-    pair.way_to_one.cut();
-    pair.way_to_two.cut();
+    pair.way_to_one.cut(forwarder::End::Finish);
+    pair.way_to_two.cut(forwarder::End::Finish);
     pair.one.until_quiet();
     pair.until_quiet();
     let after = links(pair);
@@ -194,7 +239,7 @@ fn a_link_is_lost_before_a_session(pair: &Pair<Process>) {
 
 fn a_link_is_lost_in_a_session(pair: &Pair<Process>) {
     let session = pair.establish(Opening::DataByTwo);
-    pair.way_to_one.cut();
+    pair.way_to_one.cut(forwarder::End::Finish);
     for end in session.ends() {
         assert_eq!(end_of(end).1, 0);
     }
@@ -202,9 +247,57 @@ fn a_link_is_lost_in_a_session(pair: &Pair<Process>) {
     pair.until_quiet();
 }
 
+/// bsr sees nothing of it, and the links are the same.
+fn a_link_breaks_in_a_session(pair: &Pair<Process>) {
+    for opening in Opening::ALL {
+        let session = pair.establish(opening);
+        let links = carrying(pair);
+        let since = [&pair.one, &pair.two].map(|site| site.node.log_lines());
+        pair.way_to_one.cut(forwarder::End::Reset);
+        pair.way_to_two.cut(forwarder::End::Finish);
+        for (site, since) in [&pair.one, &pair.two].into_iter().zip(since) {
+            for channel in site.resource().unwrap().channels.iter().filter(|c| c.channel_type.is_some()) {
+                let channel = format!("channel: {}, lane: {}", channel.role, u8::from(channel.lane));
+                site.node.until_logged(since, &[&channel, "from: established, to: resuming"]);
+                site.node.until_logged(since, &[&channel, "from: resuming, to: established"]);
+            }
+        }
+        session.check();
+        assert_eq!(links, carrying(pair), "{opening:?}: the links are the same");
+        end(pair, session);
+    }
+}
+
+/// Data waits for the link with what is left to say, and meta for data.
+fn bsr_leaves_while_its_link_is_resumed(pair: &Pair<Process>) {
+    for opening in [Opening::DataByTwo, Opening::DataByOne] {
+        let Session { data: [data_one, data_two], meta: [meta_one, meta_two] } = pair.establish(opening);
+        pair.way_to_one.close();
+        pair.way_to_two.close();
+        let (data, meta) = match opening.data_by_one() {
+            true => (Role::Acceptor, Role::Connector),
+            false => (Role::Connector, Role::Acceptor),
+        };
+        pair.one.until_standing(data, Lane::Zero, Standing::Resuming);
+        pair.one.until_standing(meta, Lane::Zero, Standing::Resuming);
+        finish(&data_one);
+        finish(&meta_one);
+        pair.one.until(data, Lane::Zero, State::ClosePending);
+        pair.one.until(meta, Lane::Zero, State::Stopping);
+        assert!(is_open(&data_two) && is_open(&meta_two), "nobody can have told the other bsr");
+        pair.way_to_one.open();
+        pair.way_to_two.open();
+        for end in [&data_two, &meta_two] {
+            assert_eq!(end_of(end).1, 0);
+        }
+        drop((data_one, data_two, meta_one, meta_two));
+        pair.until_quiet();
+    }
+}
+
 fn a_dial_overtakes_the_end_of_the_old_link(pair: &Pair<Process>) {
     let since = pair.two.node.log_lines();
-    let _halves = pair.way_to_two.cut_unnoticed();
+    let _halves: Halves = pair.way_to_two.cut_towards([forwarder::End::Finish, forwarder::End::Silence]);
     pair.one.until_quiet();
     pair.two.node.until_logged(since, &["channel: acceptor", "from: waiting, to: bridged"]);
     pair.until_quiet();
@@ -249,3 +342,75 @@ fn end(pair: &Pair<Process>, session: Session) {
     drop((data_one, data_two, meta_one, meta_two));
     pair.until_quiet();
 }
+
+/// A lost link, to the letter: data is in `close_pending` until bsr has all that was received, meta waits
+/// for it, and both begin anew.
+#[test]
+fn a_lost_link_ends_a_session_step_by_step() {
+    let mut pair = pair("0");
+    pair.one.bsr.bound_receive_buffer(32 * 1024);
+    let Session { data: [data_one, data_two], meta: [meta_one, meta_two] } =
+        pair.establish(Opening::DataByTwo);
+    let pattern = Pattern::new(3);
+    pattern.send(&data_two, 0, SENT).unwrap();
+    // Bytes wait at both sides: at the far one for bsr, at the near one for the window.
+    until_read(&data_two);
+    let since = [&pair.one, &pair.two].map(|site| site.node.log_lines());
+    pair.way_to_one.cut(forwarder::End::Reset);
+    pair.way_to_two.cut(forwarder::End::Reset);
+    let came = pair.one.until(Role::Connector, Lane::Zero, State::ClosePending).bytes_in - GREETED;
+    assert!(came < SENT, "nothing is lost with the link");
+    pair.one.until(Role::Acceptor, Lane::Zero, State::Stopping);
+    assert!(is_open(&meta_one), "meta closed before the data was there");
+    assert_eq!(pattern.check_to_end(&data_one, 0, PIECE), Ok(came));
+    for end in [&data_two, &meta_one, &meta_two] {
+        assert_eq!(end_of(end).1, 0);
+    }
+    drop((data_one, data_two, meta_one, meta_two));
+    pair.until_quiet();
+
+    for (site, since) in [&pair.one, &pair.two].into_iter().zip(since) {
+        let log = site.node.log().since(since);
+        let steps = |role| {
+            let steps = log.transitions().filter(move |step| step.role == role && step.lane == "0");
+            steps.map(|step| step.to_string()).collect::<Vec<_>>()
+        };
+        let (data, meta, waits) = match site.places.node.as_str() {
+            "node1" => (Role::Connector, Role::Acceptor, ["connecting", "waiting"]),
+            _ => (Role::Acceptor, Role::Connector, ["waiting", "connecting"]),
+        };
+        let [data_waits, meta_waits] = waits.map(|waits| format!("bridged -> {waits}"));
+        assert_eq!(
+            steps(data),
+            [
+                "established -> close_pending",
+                "close_pending -> stopping",
+                "stopping -> stopped",
+                "stopped -> bridging",
+                "bridging -> bridged",
+                &data_waits,
+            ]
+        );
+        assert_eq!(
+            steps(meta),
+            [
+                "established -> stopping",
+                "stopping -> stopped",
+                "stopped -> bridging",
+                "bridging -> bridged",
+                &meta_waits,
+            ]
+        );
+        let at = |role, step: &str| {
+            let index =
+                log.transitions().position(|t| t.role == role && t.lane == "0" && t.to_string() == step);
+            index.unwrap_or_else(|| panic!("{}: no {role} {step}", site.places.node))
+        };
+        assert!(at(data, "close_pending -> stopping") < at(meta, "stopping -> stopped"));
+    }
+}
+
+/// More than a window and all kernels on the way hold, less than the BAB does.
+const SENT: u64 = 32 << 20;
+/// What a session says when it is checked.
+const GREETED: u64 = 8;

@@ -142,6 +142,13 @@ impl Channel {
         self.farewell.discarding
     }
 
+    /// Meta: whether it is held open, with its bsr still there, until this bsr has the data that the other
+    /// one left behind.
+    pub fn outlives_the_other_bsr(&self) -> bool {
+        let other_left = matches!(self.cause, Some(Cause::Partner(Partner { kept: Kept::Inbound, .. })));
+        self.state == State::Stopping && self.farewell.held && other_left && !self.farewell.discarding
+    }
+
     /// Whether the channel has nothing to wait for: feed [`Event::Next`].
     pub fn passes(&self) -> bool {
         match self.state {

@@ -5,7 +5,7 @@
 //!
 //! - [`channel`]: the state machine of one lane's end; [`session`]: which of them belong together.
 //! - [`admission`]: which dials are taken; [`delivery`]: offsets, acknowledgements, windows.
-//! - [`first_packet`], [`handshake`], [`frame`]: the bytes.
+//! - [`first_packet`], [`handshake`], [`frame`]: the bytes; [`meta`], [`pings`]: which of bsr's pings are held.
 //! - [`restart`], [`situation`], [`report`], [`filling`]: how it comes back, and what people are told.
 
 pub mod admission;
@@ -16,7 +16,9 @@ pub mod filling;
 pub mod first_packet;
 pub mod frame;
 pub mod handshake;
+pub mod meta;
 pub mod names;
+pub mod pings;
 pub mod report;
 pub mod restart;
 #[doc(hidden)]

@@ -127,6 +127,9 @@ pub struct ChannelReport {
     /// Connections at `inside` that closed before a usable first packet, since the relay started.
     #[serde(default)]
     pub strays: u64,
+    /// bsr's pings that were answered here while the other side could not (`link.hold_pings`).
+    #[serde(default)]
+    pub held_pings: u64,
 }
 
 impl ChannelReport {

@@ -160,6 +160,7 @@ fn channel(resource: &str, role: Role, channel_type: ChannelType) -> ChannelRepo
         stale_frames: 0,
         resumes: 0,
         strays: 0,
+        held_pings: 0,
     }
 }
 

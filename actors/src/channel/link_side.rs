@@ -281,10 +281,10 @@ impl ChannelActor {
             Frame::Abort { attempt, ending } => {
                 self.feed(Event::PeerAbort { attempt, ending }, "", ctx);
             }
-            Frame::State { state, channel: _ } => match Standing::from_code(state.0) {
-                Some(standing) => self.remote = Some(standing),
-                None => self.remote = None, // a state of a later version
-            },
+            Frame::State { state, channel: _ } => {
+                self.remote = Standing::from_code(state.0); // none: a state of a later version
+                self.mind_pings();
+            }
             // The link actor keeps these for the BAB or for itself.
             Frame::Data { .. } | Frame::Ack { .. } | Frame::Ping { .. } | Frame::Pong { .. } => {}
         }

@@ -54,6 +54,7 @@ impl ChannelActor {
                 channel_type,
                 windows: (self.terms.settings.link.window, self.peer_window),
                 reserve: self.terms.settings.bab.reserve,
+                hold_pings: self.terms.settings.link.hold_pings,
             });
         }
     }

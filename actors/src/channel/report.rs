@@ -64,6 +64,7 @@ impl ChannelActor {
             stale_frames: counters.stale_frames.get(),
             resumes: self.memory.resumes.get(),
             strays: self.memory.strays.get(),
+            held_pings: counters.held_pings.get(),
         }
     }
 }

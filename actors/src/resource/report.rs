@@ -112,6 +112,7 @@ impl Resource {
             stale_frames: 0,
             resumes: lane.memory.resumes.get(),
             strays: lane.memory.strays.get(),
+            held_pings: 0,
         }
     }
 }

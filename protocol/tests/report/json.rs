@@ -69,7 +69,8 @@ fn json_is_stable_and_comes_back() {
               "bytes_in": 4096,
               "stale_frames": 0,
               "resumes": 0,
-              "strays": 0
+              "strays": 0,
+              "held_pings": 0
             },
             {
               "connection": "r0-node2-node1",
@@ -102,7 +103,8 @@ fn json_is_stable_and_comes_back() {
               "bytes_in": 4096,
               "stale_frames": 0,
               "resumes": 0,
-              "strays": 0
+              "strays": 0,
+              "held_pings": 0
             }
           ]
         }

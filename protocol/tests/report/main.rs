@@ -35,6 +35,7 @@ fn channel(role: Role, channel_type: Option<ChannelType>) -> ChannelReport {
         stale_frames: 0,
         resumes: 0,
         strays: 0,
+        held_pings: 0,
     }
 }
 
