@@ -69,11 +69,9 @@ pub(crate) async fn greet(stream: &mut dyn Stream, hello: &Hello) -> Result<Welc
 /// Says why not, and closes. Runs by itself; a peer that does not listen is not waited for.
 #[expect(clippy::disallowed_methods, reason = "a refusal outlives what refused, for a second at most")]
 pub(crate) fn refuse(mut stream: Box<dyn Stream>, refusal: Refusal, sentence: &str) {
-    static REFUSING: AtomicUsize = AtomicUsize::new(0);
-    if REFUSING.fetch_add(1, Ordering::Relaxed) >= MOST_REFUSALS {
-        REFUSING.fetch_sub(1, Ordering::Relaxed);
+    let Some(under_way) = UnderWay::begin() else {
         return; // closed without a word
-    }
+    };
     let answer: Bytes = Answer::Refused(Refused::new(refusal, sentence)).encode();
     actix_rt::spawn(async move {
         let said = async {
@@ -85,8 +83,26 @@ pub(crate) fn refuse(mut stream: Box<dyn Stream>, refusal: Refusal, sentence: &s
             io::Result::Ok(())
         };
         let _ = timeout(REFUSAL_TIME, said).await; // nothing depends on it
-        REFUSING.fetch_sub(1, Ordering::Relaxed);
+        drop(under_way);
     });
+}
+
+/// One of at most [`MOST_REFUSALS`]: over when it is dropped, be it with its arbiter.
+struct UnderWay;
+
+static REFUSING: AtomicUsize = AtomicUsize::new(0);
+
+impl UnderWay {
+    fn begin() -> Option<UnderWay> {
+        let one = UnderWay;
+        (REFUSING.fetch_add(1, Ordering::Relaxed) < MOST_REFUSALS).then_some(one)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        REFUSING.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The whole handshake's time.
