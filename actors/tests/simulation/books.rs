@@ -56,6 +56,8 @@ pub struct Conn {
     established: Option<Instant>,
     /// Everything that was written has to arrive, and before meta ends.
     must_arrive: bool,
+    /// A relay was killed under it: it must end.
+    pub doomed: bool,
 }
 
 /// How a bsr closes a connection.
@@ -119,6 +121,11 @@ impl Books {
             }
             Harm::Unestablished => excuse.unestablished = excuse.unestablished.max(Some(until)),
         }
+    }
+
+    /// A relay is killed: what goes through it has no future.
+    pub fn doom(&mut self) {
+        self.conns.iter_mut().filter(|conn| conn.ended.is_none()).for_each(|conn| conn.doomed = true);
     }
 
     /// bsr read these bytes.
@@ -329,6 +336,7 @@ impl Conn {
             uninvited: false,
             established: None,
             must_arrive: false,
+            doomed: false,
         }
     }
 }

@@ -53,6 +53,8 @@ pub enum Fault {
     CutLocal,
     /// A bsr leaves, in one of many ways.
     Leave,
+    /// A bsr leaves while the other does not read and all that is between them is full.
+    LeaveFull,
     /// A bsr neither reads nor writes for seconds.
     Stall,
     /// A bsr only writes for seconds.
@@ -67,6 +69,8 @@ pub enum Fault {
     Panic,
     /// An operator.
     Operate,
+    /// An operator makes a BAB smaller or larger: bsr notices nothing.
+    Resize,
     /// Somebody at `inside` or `outside` who is no bsr and no relay.
     Stranger,
 }
@@ -83,6 +87,7 @@ impl Plan {
             Fault::Weather,
             Fault::CutLocal,
             Fault::Leave,
+            Fault::LeaveFull,
             Fault::Stall,
             Fault::Deaf,
             Fault::Swap,
@@ -90,17 +95,25 @@ impl Plan {
             Fault::Shutdown,
             Fault::Panic,
             Fault::Operate,
+            Fault::Resize,
             Fault::Stranger,
         ];
         let mut faults: Vec<Fault> = all.into_iter().filter(|_| rng.bool()).collect();
         if only_links {
             faults = vec![Fault::CutLinks, Fault::CutLinks, Fault::Partition, Fault::Weather];
-            faults.extend([Fault::Stall, Fault::Deaf].into_iter().filter(|_| rng.bool()));
+            faults.extend([Fault::Stall, Fault::Deaf, Fault::Resize].into_iter().filter(|_| rng.bool()));
         } else if kind == 2 {
-            faults = vec![Fault::Leave, Fault::Leave, Fault::Stall, Fault::Deaf, Fault::Swap];
+            faults = vec![
+                Fault::Leave,
+                Fault::LeaveFull,
+                Fault::LeaveFull,
+                Fault::Stall,
+                Fault::Deaf,
+                Fault::Swap,
+            ];
         } else if kind == 3 && !resume.is_zero() {
             // A goodbye goes on over a link that is resumed.
-            faults = vec![Fault::Leave, Fault::CutLinks, Fault::CutLinks, Fault::Deaf];
+            faults = vec![Fault::Leave, Fault::LeaveFull, Fault::CutLinks, Fault::CutLinks];
         } else if faults.is_empty() {
             faults = vec![Fault::Leave];
         }
@@ -126,7 +139,7 @@ impl Plan {
             storm: Duration::from_secs(rng.u64(5..30)),
             pace: Duration::from_millis(1 << rng.u32(6..12)),
             buffer: 1 << rng.u32(10..20),
-            bab: 1 << rng.u32(20..23),
+            bab: LEAST_SHARED << rng.u32(..3),
             window: if rng.bool() { 64 << 10 } else { 64 << rng.u32(10..19) },
             checksum: rng.bool(),
             line,
@@ -166,6 +179,11 @@ impl Plan {
             traffic: Traffic { piece: 64 << rng.u32(..7), bytes: u64::MAX, saturates: true },
             faults: Vec::new(),
         }
+    }
+
+    /// Two lanes of one type draw on it, and each is promised so much.
+    pub fn least_bab(&self) -> u64 {
+        self.bab.min(LEAST_SHARED)
     }
 
     /// What a storm makes of the line.
@@ -228,5 +246,7 @@ pub const KEEPALIVE: Duration = Duration::from_secs(5);
 pub const CLOSE_PENDING: Duration = Duration::from_secs(20);
 /// From all bsr in one run, before they only trickle.
 const MOST_BYTES: u64 = 6 << 20;
+/// The least BAB that two lanes share.
+const LEAST_SHARED: u64 = 1 << 20;
 /// The least window and BAB that a configuration may ask for.
 const LEAST: u64 = 64 << 10;

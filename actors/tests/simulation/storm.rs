@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use drx_actors::api::{Operate, Panic, Shutdown, Verb, Victim};
+use drx_actors::api::{Operate, Panic, Resize, Shutdown, Verb, Victim};
 use drx_actors::net::{Net, SocketOptions, Wire};
 use drx_protocol::session::Slot;
 use fastrand::Rng;
@@ -64,6 +64,20 @@ impl World {
                 let between = if rng.bool() { 0 } else { 150 };
                 bsr.leave(self, away, between).await;
             }
+            Fault::LeaveFull => {
+                let far = &self.bsrs[resource][1 - node];
+                let last = far.stalled_until.get().max(far.deaf_until.get());
+                if Instant::now() < last + BETWEEN_STALLS {
+                    return;
+                }
+                self.trace
+                    .say(format!("fault r{resource}: bsr of node{} leaves, the other is deaf", node + 1));
+                far.deaf_until.set(Instant::now() + seconds(rng, LONGEST_STALL));
+                far.changed.notify_waiters();
+                self.flood();
+                sleep(seconds(rng, 2)).await;
+                bsr.leave(Rc::clone(&self), seconds(rng, 3), 150).await;
+            }
             Fault::Stall | Fault::Deaf => {
                 let last = bsr.stalled_until.get().max(bsr.deaf_until.get());
                 if Instant::now() < last + BETWEEN_STALLS {
@@ -116,6 +130,12 @@ impl World {
                     }
                 }
                 self.excuse(Some(resource), Harm::Any, Instant::now() + Duration::from_secs(1));
+            }
+            Fault::Resize => {
+                let Some(relay) = self.nodes[node].relay() else { return };
+                let size = rng.u64(self.plan.least_bab()..=self.plan.bab);
+                self.trace.say(format!("fault r{resource}: operator at node{}: BAB of {size}", node + 1));
+                relay.do_send(Resize { name: format!("r{resource}"), size });
             }
             Fault::Stranger => self.stranger(node, resource, rng).await,
         }
@@ -176,6 +196,7 @@ impl World {
     pub fn kill(&self, node: usize) {
         // The other relay hears of it at once, or where the line is broken too, late.
         self.excuse(None, Harm::Any, Instant::now() + KEEPALIVE * 2 + self.plan.resume);
+        self.books.borrow_mut().doom();
         self.nodes[node].kill();
     }
 

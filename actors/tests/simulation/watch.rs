@@ -114,6 +114,9 @@ impl World {
             self.take_stock().await;
             self.trace.fail("a session that stood did not last");
         }
+        if session.iter().any(|id| self.books.borrow().conn(*id).doomed) {
+            self.trace.fail("a session outlived the kill of a relay");
+        }
         let (wires, listeners) = (self.net.wires().len(), self.net.listeners().len());
         // Two directions of two lanes; four connections of bsr, each to its own relay.
         if wires != 8 * self.plan.resources {
@@ -157,7 +160,9 @@ impl World {
         }
         for node in 0..2 {
             let Some(relay) = self.nodes[node].relay() else { continue };
-            match timeout(Duration::from_secs(30), relay.send(Shutdown { at_once: false })).await {
+            // At once, it is the budgets that are asked: what they hold is nothing, if they add up.
+            let at_once = self.rng.borrow_mut().bool();
+            match timeout(Duration::from_secs(30), relay.send(Shutdown { at_once })).await {
                 Ok(Ok(unflushed)) if unflushed.bytes == 0 => {}
                 other => self.trace.fail(format!("node{} shut down: {other:?}", node + 1)),
             }

@@ -32,6 +32,7 @@ pub struct World {
     /// Everybody only trickles.
     pub trickle: Cell<bool>,
     written: Cell<u64>,
+    floods: Cell<u32>,
     pub frames: Frames,
 }
 
@@ -62,6 +63,7 @@ impl World {
             silent: Cell::new(false),
             trickle: Cell::new(false),
             written: Cell::new(0),
+            floods: Cell::new(FLOODS),
             frames,
         });
         world.books.borrow_mut().lag = world.plan.longest_way() + Duration::from_secs(1);
@@ -171,6 +173,14 @@ impl World {
         }
     }
 
+    /// Everybody writes much again, a few times in a run.
+    pub fn flood(&self) {
+        if self.floods.get() > 0 {
+            self.floods.set(self.floods.get() - 1);
+            self.written.set(0);
+        }
+    }
+
     /// What may end connections of this resource, or of all.
     pub fn excuse(&self, resource: Option<usize>, harm: Harm, until: Instant) {
         for index in (0..self.plan.resources).filter(|index| resource.is_none_or(|meant| meant == *index)) {
@@ -202,3 +212,6 @@ impl World {
         since.elapsed()
     }
 }
+
+/// Each may move [`Traffic::bytes`](super::plan::Traffic::bytes).
+const FLOODS: u32 = 3;
