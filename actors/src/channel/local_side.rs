@@ -76,15 +76,17 @@ impl ChannelActor {
         };
         let handle = ctx.spawn(dialled.into_actor(self).map(move |dialled, channel, ctx| {
             channel.dialling_bsr = None;
-            if channel.machine.attempt() != attempt || channel.machine.state() != State::Connecting {
-                return; // the offer it was for is withdrawn
+            if !channel.is_offered(attempt, channel_type) {
+                return; // withdrawn: a future that is ready is polled once more after it was cancelled
             }
             match dialled {
                 Ok(stream) => channel.bsr_answered(stream, channel_type, ctx),
                 Err(error) => {
                     channel.complain(format!("bsr at {bsr} does not take our connection: {error}"));
                     let again = ctx.run_later(retry, move |channel, ctx| {
-                        channel.dial_bsr(channel_type, (retry * 2).min(LONGEST_RETRY), ctx);
+                        if channel.is_offered(attempt, channel_type) {
+                            channel.dial_bsr(channel_type, (retry * 2).min(LONGEST_RETRY), ctx);
+                        }
                     });
                     channel.backing_off = true;
                     channel.dialling_bsr = Some(again);
@@ -92,6 +94,11 @@ impl ChannelActor {
             }
         }));
         self.dialling_bsr = Some(handle);
+    }
+
+    fn is_offered(&self, attempt: Attempt, channel_type: ChannelType) -> bool {
+        let offered = (self.machine.attempt(), self.machine.channel_type());
+        offered == (attempt, Some(channel_type)) && self.machine.state() == State::Connecting
     }
 
     pub(super) fn cancel_dial(&mut self, ctx: &mut Context<Self>) {

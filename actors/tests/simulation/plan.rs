@@ -13,6 +13,8 @@ pub struct Plan {
     pub seed: u64,
     pub resources: usize,
     pub resume: Duration,
+    /// What bsr says on meta here is no ping, nor anything that the relay knows: it must not matter.
+    pub hold_pings: bool,
     /// Nothing but links fails, each for less than `resume`.
     pub only_links: bool,
     pub storm: Duration,
@@ -135,6 +137,7 @@ impl Plan {
             seed,
             resources: if rng.u8(..4) == 0 { 2 } else { 1 },
             resume,
+            hold_pings: rng.u8(..4) == 0,
             only_links,
             storm: Duration::from_secs(rng.u64(5..30)),
             pace: Duration::from_millis(1 << rng.u32(6..12)),
@@ -167,6 +170,7 @@ impl Plan {
             seed,
             resources: 1,
             resume: Duration::ZERO,
+            hold_pings: false,
             only_links: false,
             storm: Duration::ZERO,
             pace: Duration::from_millis(100),
@@ -217,7 +221,7 @@ impl Plan {
             bab: BabSettings { size: self.bab, reserve: Reserve::Auto, backing: Backing::Memory },
             link: LinkSettings {
                 resume_timeout: self.resume,
-                hold_pings: false,
+                hold_pings: self.hold_pings,
                 close_pending_timeout: CLOSE_PENDING,
                 keepalive_interval: Duration::from_secs(1),
                 keepalive_timeout: KEEPALIVE,
