@@ -59,7 +59,7 @@ pub struct BabSettings {
     pub backing: Backing,
 }
 
-/// The part of a BAB that is kept for a far side that stalls (docs/link.md 6).
+/// The part of a BAB that is kept for a far side that stalls (docs/link.md 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserve {
     /// The larger of 10 % and 16 MiB, at most half the BAB.
@@ -231,5 +231,5 @@ pub struct Panic {
     pub victim: Victim,
 }
 
-/// What [`Reserve::Auto`] takes at least: 30 s of drips, and a third more (docs/link.md 7).
+/// What [`Reserve::Auto`] takes at least: 30 s of drips, and a third more (docs/link.md 9).
 const LEAST_RESERVE: u64 = 16 << 20;

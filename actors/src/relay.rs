@@ -99,6 +99,12 @@ impl Relay {
         self
     }
 
+    /// The same with a life that is told, not taken from the clock: for simulations.
+    pub fn with_epoch(mut self, epoch: Epoch) -> Relay {
+        self.epoch = epoch;
+        self
+    }
+
     fn start_resource(&mut self, index: usize, ctx: &mut Context<Self>) {
         if self.shutting_down {
             return; // it was in its back-off when that began

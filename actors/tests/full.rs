@@ -1,5 +1,6 @@
 //! A far side that stalls until the BAB is full, under a paused clock: how bsr is read meanwhile.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "the test plays both bsr")]
 
 mod common;
 
@@ -137,8 +138,8 @@ async fn receive(stream: &mut Box<dyn Stream>, bytes: usize) {
 }
 
 async fn bab(site: &Site) -> BabReport {
-    let data = site.report().await.channels.into_iter();
-    data.filter(|channel| channel.channel_type == Some(ChannelType::Data)).next_back().unwrap().bab
+    let mut channels = site.report().await.channels.into_iter();
+    channels.find(|channel| channel.channel_type == Some(ChannelType::Data)).unwrap().bab
 }
 
 fn with(change: impl Fn(&mut drx_actors::api::ResourceSettings)) -> (Site, Site) {

@@ -2,7 +2,7 @@
 //!
 //! Below the high mark bsr is read as fast as it sends. Above it is the reserve: the kernel resets a
 //! connection of bsr's whose window stays shut for 1.25 s, so bsr is read in drips there, as little as keeps
-//! the connection, until the reserve is used up, too (docs/link.md 7).
+//! the connection, until the reserve is used up, too (docs/link.md 9).
 //!
 //! [`Pace`] decides and has no clock; the BAB's timers ask it.
 
@@ -256,11 +256,11 @@ const WATCH_TIME: Duration = Duration::from_millis(4);
 const FAST: u64 = 375_000;
 /// How often a lane asks again while another one holds the whole budget.
 const BUDGET_AGAIN: Duration = Duration::from_millis(20);
-/// 384 KiB/s, which a reserve of 16 MiB lasts 42 s; half as much again as the least that kept every
-/// connection in the measurements of docs/link.md 7. It must open the window for a whole packet of the
-/// sender's kernel, 64 KiB before the network card cuts it; two are enough for that within one period.
+/// 384 KiB/s, which a reserve of 16 MiB lasts 42 s; half as much again as the least that kept the connection
+/// of a bsr that sends large pieces (docs/link.md 9). The window must open for a whole packet of the sender's
+/// kernel, 64 KiB before the network card cuts it: two drips are enough for that, wherever they begin.
 const DRIP: u64 = 96 * 1024;
-/// Four chances before bsr's 1.25 s are over, and the first of them may come to nothing.
+/// Four chances before bsr's 1.25 s are over. The first may come to nothing: what flowed last spoke against it.
 const DRIP_TIME: Duration = Duration::from_millis(250);
 /// A BAB that is full again and again is one story in the log, not one a second.
 const STEADY_TIME: Duration = Duration::from_secs(5);
@@ -433,6 +433,22 @@ mod tests {
             bench.turn();
         }
         assert_eq!(bench.news, [DripNews::Began]);
+    }
+
+    #[test]
+    fn two_lanes_drip_from_one_reserve() {
+        let mut one = Bench::full(64 * MIB, Auto);
+        let mut other = Pace::new(Auto);
+        assert_eq!(other.flow(&one.budget), 0);
+        let mut last = 2 * DRIP;
+        while last > 0 {
+            last = one.drip();
+            let turn = other.turn(&one.budget, one.start);
+            other.came(turn.grant);
+            one.budget.hold(turn.grant);
+            last += turn.grant;
+        }
+        assert_eq!(one.budget.held(), 64 * MIB);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use memory::{MemoryNet, Wire};
+pub use memory::{MemoryNet, Weather, Wire};
 pub use options::{Congestion, Kind, SocketOptions, congestion_control_available};
 pub use tcp::TcpNet;
 

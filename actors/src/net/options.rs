@@ -36,7 +36,7 @@ pub struct SocketOptions {
     pub congestion: Congestion,
     /// `SO_RCVBUF` in bytes as requested; the kernel doubles it, bounds it by `net.core.rmem_max`, and stops
     /// tuning it. `None`: the kernel tunes it. A bound on local sockets keeps bsr from resetting its connection
-    /// while the BAB is full (docs/link.md, 6).
+    /// while the BAB is full (docs/link.md, 9).
     pub receive_buffer: Option<usize>,
 }
 
@@ -93,7 +93,7 @@ fn refused(what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("the kernel refuses {what}: {error}"))
 }
 
-/// With it a drip opens the window far enough to keep bsr's connection (docs/link.md 7, where the
+/// With it a drip opens the window far enough to keep bsr's connection (docs/link.md 9, where the
 /// measurements are). 64 KiB is too little for a bsr that sends small pieces, 208 KiB needs larger drips,
 /// more is refused by the default of `net.core.rmem_max`.
 const LOCAL_RECEIVE_BUFFER: usize = 128 * 1024;

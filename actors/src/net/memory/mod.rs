@@ -1,4 +1,4 @@
-//! A network in memory, for tests: no sockets, no threads, no clock of its own, and faults on demand.
+//! A network in memory, for tests: no sockets, no threads, faults on demand, and a clock only for lines that take time.
 //!
 //! It behaves like TCP where the relay could tell: bounded buffers, refused dials, backlogs, a reset for who
 //! closes with unread bytes. Where TCP leaves a choice it is the harsh one: a reset loses every byte that
@@ -9,7 +9,10 @@
     reason = "a network is shared by the arbiters of all its relays; no lock is held while waiting"
 )]
 
+mod pipe;
 mod state;
+mod weather;
+
 use std::fmt;
 use std::io;
 use std::io::IoSlice;
@@ -21,9 +24,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::task::coop::poll_proceed;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::{Detached, Listener, LocalBoxFuture, Net, SocketOptions, Stream};
-use state::{Dial, End, State, WireId};
+use state::{ACCEPTOR, DIALLER, Dial, End, Read, State, WireId};
+pub use weather::Weather;
 
 /// A network of its own: clones are the same network, two of `new` know nothing of each other.
 ///
@@ -81,6 +86,28 @@ impl MemoryNet {
         self.shared.changed.notify_waiters();
     }
 
+    /// A black hole one way, for these and all later connections: nothing that `from` sends arrives at `to`,
+    /// and dials between the two hang.
+    pub fn lose(&self, from: IpAddr, to: IpAddr) {
+        self.with(|state| state.lose(from, to));
+    }
+
+    /// Ends [`MemoryNet::lose`]: what was held back arrives.
+    pub fn find(&self, from: IpAddr, to: IpAddr) {
+        self.with(|state| state.find(from, to));
+        self.shared.changed.notify_waiters();
+    }
+
+    /// How what `from` sends gets to `to`, from now on. It needs tokio's clock, best a paused one.
+    pub fn set_weather(&self, from: IpAddr, to: IpAddr, weather: Weather) {
+        self.with(|state| state.set_weather(from, to, weather));
+    }
+
+    /// Begins the row of chances that jitter, detours and slices are drawn from.
+    pub fn set_chance(&self, seed: u64) {
+        self.with(|state| state.set_chance(seed));
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         // A test may panic on purpose: what one panic left is still whole, no step of the state unwinds half done.
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,13 +157,20 @@ impl Net for MemoryNet {
     ) -> LocalBoxFuture<io::Result<Box<dyn Stream>>> {
         let net = self.clone();
         Box::pin(async move {
+            let way = from.and_then(|from| net.with(|state| state.way(from, to.ip())));
+            if let Some(there) = way {
+                sleep(there).await;
+            }
             loop {
                 // Made before looking, so that a change in between is not missed.
                 let changed = net.shared.changed.notified();
                 match net.with(|state| state.dial(to, from)) {
                     Dial::Connected(end) => {
-                        let net = net.clone();
-                        return Ok(Box::new(MemoryStream { net, end }) as Box<dyn Stream>);
+                        let stream: Box<dyn Stream> = Box::new(MemoryStream::new(net.clone(), end));
+                        if let Some(back) = way {
+                            sleep(back).await; // the other side may take it before this one knows
+                        }
+                        return Ok(stream);
                     }
                     Dial::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
                     Dial::Wait => changed.await,
@@ -179,12 +213,29 @@ impl Wire {
     /// A black hole: neither bytes nor an end reach the other side, and nobody is told. Writes succeed until the
     /// buffer is full. Dropping one end now leaves the other half-open.
     pub fn silence(&self) {
-        self.net.with(|state| state.set_silent(self.id, true));
+        self.net.with(|state| state.set_silent(self.id, [true; 2]));
+    }
+
+    /// A black hole one way: what the end that dialled sends does not arrive, the rest does.
+    pub fn silence_dialler(&self) {
+        let silent = std::array::from_fn(|side| side == DIALLER);
+        self.net.with(|state| state.set_silent(self.id, silent));
+    }
+
+    /// A black hole the other way.
+    pub fn silence_acceptor(&self) {
+        let silent = std::array::from_fn(|side| side == ACCEPTOR);
+        self.net.with(|state| state.set_silent(self.id, silent));
+    }
+
+    /// Ends the connection in order, as a box on the way may: both ends read what was sent, then an end of file.
+    pub fn hang_up(&self) {
+        self.net.with(|state| state.hang_up(self.id));
     }
 
     /// Ends [`Wire::silence`]: what was held back arrives, an end or a reset included.
     pub fn resume(&self) {
-        self.net.with(|state| state.set_silent(self.id, false));
+        self.net.with(|state| state.set_silent(self.id, [false; 2]));
     }
 }
 
@@ -199,7 +250,7 @@ impl Listener for MemoryListener {
         let (end, peer) = ready!(self.net.with(|state| state.poll_accept(self.at, cx)));
         turn.made_progress();
         self.net.shared.changed.notify_waiters();
-        let stream = MemoryStream { net: self.net.clone(), end };
+        let stream = MemoryStream::new(self.net.clone(), end);
         Poll::Ready(Ok((Box::new(stream), peer)))
     }
 
@@ -224,6 +275,14 @@ impl Drop for MemoryListener {
 struct MemoryStream {
     net: MemoryNet,
     end: End,
+    /// Until something arrives that is on its way.
+    arrival: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl MemoryStream {
+    fn new(net: MemoryNet, end: End) -> MemoryStream {
+        MemoryStream { net, end, arrival: None }
+    }
 }
 
 impl Stream for MemoryStream {
@@ -236,7 +295,7 @@ impl Stream for MemoryStream {
     }
 
     fn abort(self: Box<Self>) {
-        self.net.with(|state| state.reset(self.end.wire));
+        self.net.with(|state| state.reset(self.end));
     }
 
     fn detach(self: Box<Self>) -> io::Result<Detached> {
@@ -259,11 +318,27 @@ impl Drop for MemoryStream {
 /// Reads and writes use up the task's budget like those of a socket: a task that only talks to a ready
 /// connection must not starve the others here either.
 impl AsyncRead for MemoryStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let turn = ready!(poll_proceed(cx));
-        let result = ready!(self.net.with(|state| state.poll_read(self.end, cx, buf)));
-        turn.made_progress();
-        Poll::Ready(result)
+        loop {
+            let until = match self.net.with(|state| state.poll_read(self.end, cx, buf)) {
+                Read::Done(result) => {
+                    turn.made_progress();
+                    return Poll::Ready(result);
+                }
+                Read::Wait => return Poll::Pending,
+                Read::Until(until) => until,
+            };
+            if self.arrival.as_ref().is_none_or(|(at, _)| *at != until) {
+                self.arrival = Some((until, Box::pin(sleep_until(until))));
+            }
+            let Some((_, arrival)) = &mut self.arrival else { return Poll::Pending };
+            ready!(arrival.as_mut().poll(cx));
+        }
     }
 }
 
