@@ -21,7 +21,7 @@ mod store;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use drx_protocol::channel::Finish;
 use drx_protocol::delivery::{Standstill, Violation};
@@ -190,9 +190,9 @@ impl Bab {
                 let what = BabNews::Drip(news);
                 self.channel.do_send(BabEvent { attempt: round.attempt, what });
             }
-            let timers = [round.watch_timer, round.drip_timer, round.ack_timer, round.budget_timer];
-            for timer in timers.into_iter().flatten() {
-                ctx.cancel_future(timer);
+            let Round { watch_timer, drip_timer, ack_timer, budget_timer, .. } = &mut round;
+            for timer in [watch_timer, drip_timer, ack_timer, budget_timer] {
+                timer.take().into_iter().for_each(|timer| timer.call_off(ctx));
             }
         }
         self.counters.held.set(0);

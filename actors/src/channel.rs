@@ -15,7 +15,7 @@ mod words;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use drx_protocol::channel::{Action, Channel, EndedBy, Event, Place};
 use drx_protocol::frame::{Frame, StateCode};
 use drx_protocol::names::{Epoch, Role};
@@ -32,6 +32,7 @@ use crate::link::{HangUp, LinkSocket, Say};
 use crate::local::{CloseLocal, LocalSocket, Strike};
 use crate::messages::{ChannelEvent, ChannelNews, ChannelOrder, Hurry};
 use crate::net::Stream;
+use crate::task::Task;
 use resume::Resuming;
 pub(crate) use terms::{Memory, Terms};
 
@@ -65,11 +66,11 @@ pub(crate) struct ChannelActor {
     /// bsr's pings are held, for so long at most.
     holding_pings: Option<Duration>,
     parts: u64,
-    dialling_drx: Option<SpawnHandle>,
-    dialling_bsr: Option<SpawnHandle>,
+    dialling_drx: Option<Task>,
+    dialling_bsr: Option<Task>,
     /// The dial to the other DRX, or to bsr, waits for its next try.
     backing_off: bool,
-    timer: Option<SpawnHandle>,
+    timer: Option<Task>,
     /// What was last complained about: said again only when it changes.
     trouble: Option<String>,
     since: Instant,
@@ -211,7 +212,7 @@ impl ChannelActor {
             Action::Tell(by) => self.tell(ChannelNews::Ended(by)),
             Action::StartTimer => {
                 let time = self.terms.settings.link.close_pending_timeout;
-                let timer = ctx.run_later(time, move |channel, ctx| {
+                let timer = Task::later(ctx, time, move |channel: &mut Self, ctx| {
                     channel.timer = None;
                     channel.feed(Event::TimedOut, &format!("not done within {time:.1?}"), ctx);
                 });
@@ -263,7 +264,7 @@ impl ChannelActor {
         self.addresses.bsr = None;
         self.addresses.local = None;
         if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
+            timer.call_off(ctx);
         }
     }
 
@@ -301,7 +302,7 @@ impl ChannelActor {
         match (whom, self.machine.state(), self.machine.channel_type()) {
             (Hurry::Drx, State::Bridging, _) => {
                 if let Some(waiting) = self.dialling_drx.take() {
-                    ctx.cancel_future(waiting);
+                    waiting.call_off(ctx);
                     self.dial_drx(ctx);
                 }
             }

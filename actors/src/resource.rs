@@ -43,6 +43,7 @@ use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, Drx
 use crate::net::Net;
 use crate::outside::ListenTrouble;
 use crate::quiet::Quiet;
+use crate::task::Task;
 
 /// What a supervisor is made of; crosses to its arbiter.
 pub(crate) struct Seed {
@@ -161,7 +162,8 @@ impl Resource {
     }
 
     fn start_later(&mut self, slot: Slot, from: State, delay: Duration, ctx: &mut Context<Self>) {
-        let restart = ctx.run_later(delay, move |resource, ctx| resource.start(slot, from, ctx));
+        let restart =
+            Task::later(ctx, delay, move |resource: &mut Self, ctx| resource.start(slot, from, ctx));
         self.lane(slot).restart = Some(restart);
     }
 
@@ -170,7 +172,7 @@ impl Resource {
         self.up = false;
         for lane in &mut self.lanes {
             if let Some(restart) = lane.restart.take() {
-                ctx.cancel_future(restart);
+                restart.call_off(ctx);
                 lane.moved(State::Stopping, "the operator stopped it");
                 lane.moved(State::Stopped, "it was not running");
             }
@@ -281,7 +283,7 @@ impl Resource {
                 && waits
                 && let Some(restart) = self.lane(slot).restart.take()
             {
-                ctx.cancel_future(restart);
+                restart.call_off(ctx);
                 self.start(slot, State::Bridging, ctx);
             }
         }

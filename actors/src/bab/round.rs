@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::{Addr, AsyncContext, Context, Recipient, SpawnHandle};
+use actix::{Addr, Context, Recipient};
 use bytes::Bytes;
 use drx_protocol::delivery::{Inbound, Outbound, Standstill, Violation};
 use drx_protocol::ending::Ending;
@@ -19,6 +19,7 @@ use crate::budget::Budget;
 use crate::counters::{Counters, add};
 use crate::link::{LinkSocket, Say, SendData};
 use crate::local::{LocalSocket, StopReading, ToBsr};
+use crate::task::Task;
 
 /// One round's buffer and accounts.
 pub(super) struct Round {
@@ -45,10 +46,10 @@ pub(super) struct Round {
     pub(super) complete: bool,
     /// The unsent limit is lifted: the link is slow.
     pub(super) lifted: bool,
-    pub(super) watch_timer: Option<SpawnHandle>,
-    pub(super) drip_timer: Option<SpawnHandle>,
-    pub(super) ack_timer: Option<SpawnHandle>,
-    pub(super) budget_timer: Option<SpawnHandle>,
+    pub(super) watch_timer: Option<Task>,
+    pub(super) drip_timer: Option<Task>,
+    pub(super) ack_timer: Option<Task>,
+    pub(super) budget_timer: Option<Task>,
     pub(super) told_flushed: bool,
     pub(super) told_delivered: bool,
 }
@@ -123,7 +124,7 @@ impl Round {
         if self.inbound.untold() >= ACK_BYTES || self.inbound.delivered() {
             self.say_credit();
         } else if self.ack_timer.is_none() {
-            self.ack_timer = Some(ctx.run_later(ACK_TIME, |bab, _| {
+            self.ack_timer = Some(Task::later(ctx, ACK_TIME, |bab: &mut Bab, _| {
                 let Some(round) = &mut bab.round else { return };
                 round.ack_timer = None;
                 if round.inbound.untold() > 0 {

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use actix::SpawnHandle;
 use drx_protocol::State;
 use drx_protocol::admission::Admission;
 use drx_protocol::restart::{Policy, Restarts};
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::channel::{ChannelActor, Memory};
 use crate::child::Child;
+use crate::task::Task;
 
 /// One of the four channels, across its generations.
 pub(super) struct Lane {
@@ -23,7 +23,7 @@ pub(super) struct Lane {
     pub(super) child: Option<Child<ChannelActor>>,
     pub(super) state: State,
     pub(super) trouble: Option<String>,
-    pub(super) restart: Option<SpawnHandle>,
+    pub(super) restart: Option<Task>,
     pub(super) since: Instant,
 }
 
