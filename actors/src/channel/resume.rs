@@ -228,7 +228,8 @@ impl ChannelActor {
     ) {
         if !self.is_newest(number) {
             if let Some(Resuming { dials, .. }) = &mut self.resuming {
-                dials.heard = true;
+                // The newest one may have failed already: then another one is to be made.
+                dials.heard = dials.under_way.contains_key(&dials.greeted);
             }
             return;
         }

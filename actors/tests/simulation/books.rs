@@ -22,12 +22,12 @@ pub struct Books {
     pub whole_endings: u64,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Excuse {
     /// For every connection.
     any: Option<Instant>,
-    /// For those that were not established then: a broken link, where links are resumed.
-    unestablished: Option<Instant>,
+    /// Broken links that are resumed, from when to when they may be felt: for what was not established at first.
+    links: Vec<(Instant, Instant)>,
     /// A goodbye is undisturbed if all of it is later than this.
     quiet_since: Option<Instant>,
 }
@@ -119,7 +119,7 @@ impl Books {
                 excuse.any = excuse.any.max(Some(until));
                 excuse.quiet_since = excuse.quiet_since.max(Some(until));
             }
-            Harm::Unestablished => excuse.unestablished = excuse.unestablished.max(Some(until)),
+            Harm::Unestablished => excuse.links.push((Instant::now(), until)),
         }
     }
 
@@ -248,7 +248,9 @@ impl Books {
         }
         let excuse = self.excuses.get(&conn.resource);
         let excused = excuse.is_some_and(|excuse| {
-            let young = conn.established <= excuse.unestablished && excuse.unestablished >= Some(conn.born);
+            let young = excuse.links.iter().any(|(from, until)| {
+                *until + self.lag >= conn.born && conn.established.is_none_or(|since| since >= *from)
+            });
             excuse.any.is_some_and(|at| at + self.lag >= conn.born) || young
         });
         if conn.established.is_some() && !excused {

@@ -43,6 +43,8 @@ impl World {
         let bsr = Rc::clone(&self.bsrs[resource][node]);
         let seconds = |rng: &mut Rng, most: u64| Duration::from_millis(rng.u64(1..most * 1000));
         match fault {
+            // What is to be resumed has a line for a while within any `resume_timeout`.
+            Fault::CutLinks | Fault::Partition if !self.line_may_fail() => {}
             Fault::CutLinks => self.cut_links(rng),
             Fault::Partition => self.partition(rng).await,
             Fault::Weather => {
@@ -151,6 +153,11 @@ impl World {
         self.excuse(None, harm, until);
     }
 
+    fn line_may_fail(&self) -> bool {
+        let cycle = self.trace.elapsed().as_secs_f64() % 8.0;
+        self.plan.resume.is_zero() || cycle < 3.0
+    }
+
     fn cut_links(&self, rng: &mut Rng) {
         let share = rng.f64();
         for wire in self.wires(|wire| wire.to().port() == OUTSIDE) {
@@ -175,7 +182,7 @@ impl World {
     }
 
     async fn partition(&self, rng: &mut Rng) {
-        let most = if self.plan.only_links { 3000 } else { 12_000 };
+        let most = if self.plan.only_links { 1500 } else { 12_000 };
         let time =
             Duration::from_millis(1 << rng.u32(..14).min(20)).min(Duration::from_millis(rng.u64(1..most)));
         let [one, two] = [0, 1].map(|node| self.settings(node, 0).outside.ip());
@@ -184,8 +191,8 @@ impl World {
         self.trace.say(format!("fault partition {ways:?} for {time:?}"));
         ways.iter().for_each(|(from, to)| self.net.lose(*from, *to));
         // Held back for a short while is late, not lost: that ends nothing.
-        if time + Duration::from_secs(2) > KEEPALIVE {
-            self.links_fail(Instant::now() + time + KEEPALIVE * 2);
+        if time > Duration::from_secs(3) {
+            self.excuse(None, Harm::Any, Instant::now() + time + KEEPALIVE * 2 + self.plan.resume);
         }
         sleep(time).await;
         ways.iter().for_each(|(from, to)| self.net.find(*from, *to));

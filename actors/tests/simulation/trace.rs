@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use slog::KV;
 use tokio::sync::Notify;
@@ -48,6 +49,10 @@ impl Trace {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.kept.lock().expect("nobody panics while writing the trace")
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.kept().started.elapsed()
     }
 
     pub fn say(&self, text: impl AsRef<str>) {
