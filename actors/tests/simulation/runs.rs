@@ -137,8 +137,10 @@ fn quiet_strikes() {
     ONCE.call_once(|| {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let ordered =
-                info.payload().downcast_ref::<&str>().is_some_and(|text| text.starts_with("struck: "));
+            let payload = info.payload();
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+            let ordered = text.is_some_and(|text| text.starts_with("struck: "));
             if !ordered {
                 usual(info);
             }
