@@ -132,6 +132,7 @@ impl ChannelActor {
             LinkSocket::new(generation, stream, preface, channel, bab, counters, terms)
         }));
         self.link_up_since = Some(Instant::now());
+        self.their_word = None;
         self.peer_window = peer_window;
         self.peer = Some(peer);
         self.tell(ChannelNews::Peer(peer));

@@ -136,12 +136,15 @@ impl ChannelActor {
         }
         add(&self.memory.resumes, 1);
         let why = format!("the link was resumed with {peer} after {pause:.1?}");
-        if self.machine.state() != State::Established {
+        let flushing = self.machine.state() != State::Established;
+        if flushing {
             info!(self.log, "the link is resumed"; "why" => &why, "state" => %self.machine.state(),
                 "attempt" => self.machine.attempt());
         }
         self.feed(Event::LinkResumed, &why, ctx);
-        self.tell_state();
+        if flushing {
+            self.tell_state(); // it has not changed, but nobody may know of it
+        }
     }
 }
 
