@@ -199,6 +199,9 @@ impl Books {
         }
         let (now, resource, node) = (Instant::now(), self.conns[id].resource, self.conns[id].node);
         self.conns[id].closed = Some((now, close));
+        // Who leaves too has no claim to what was still on its way.
+        let others = self.conns.iter_mut().filter(|conn| conn.resource == resource && conn.node != node);
+        others.for_each(|conn| conn.must_arrive = false);
         let leaves = |conn: &Conn| conn.must_arrive && conn.node == node && conn.resource == resource;
         let orderly = close == Close::Finish && self.conns.iter().any(leaves);
         let excuse = self.excuses.entry(resource).or_default();
@@ -248,8 +251,14 @@ impl Books {
         }
         let excuse = self.excuses.get(&conn.resource);
         let excused = excuse.is_some_and(|excuse| {
+            // What it made a session with by one relay's sight may not have been established by the other's.
+            let of_resource = || self.conns.iter().filter(|other| other.resource == conn.resource);
             let young = excuse.links.iter().any(|(from, until)| {
-                *until + self.lag >= conn.born && conn.established.is_none_or(|since| since >= *from)
+                *until + self.lag >= conn.born
+                    && of_resource().any(|other| {
+                        let open = other.born <= *until && other.ended.is_none_or(|(at, _)| at >= *from);
+                        open && other.established.is_none_or(|since| since >= *from)
+                    })
             });
             excuse.any.is_some_and(|at| at + self.lag >= conn.born) || young
         });

@@ -124,7 +124,9 @@ impl Plan {
         let line = Weather {
             delay: Duration::from_millis(delay),
             jitter: Duration::from_millis(if rng.bool() { delay } else { 0 }),
-            detour: Duration::from_millis(if rng.u8(..4) == 0 { rng.u64(..3000) } else { 0 }),
+            // A handshake has to get through within `resume_timeout`, where there is one.
+            detour: Duration::from_millis(if rng.u8(..4) == 0 { rng.u64(..3000) } else { 0 })
+                .min(if resume.is_zero() { Duration::MAX } else { SQUALL.detour }),
             slice: slice(&mut rng),
             // So much a round trip: what a goodbye has to say is said within its time.
             buffer: 256 << rng.u32(10..13),

@@ -117,15 +117,9 @@ impl World {
         if session.iter().any(|id| self.books.borrow().conn(*id).doomed) {
             self.trace.fail("a session outlived the kill of a relay");
         }
-        let (wires, listeners) = (self.net.wires().len(), self.net.listeners().len());
         // Two directions of two lanes; four connections of bsr, each to its own relay.
-        if wires != 8 * self.plan.resources {
-            self.take_stock().await;
-            let all: Vec<String> =
-                self.net.wires().iter().map(|wire| format!("{} - {}", wire.from(), wire.to())).collect();
-            self.trace.fail(format!("{wires} connections are left: {all:?}"));
-        }
-        self.trace.say(format!("---- {wires} connections, {listeners} listeners"));
+        let exactly = || self.net.wires().len() == 8 * self.plan.resources;
+        self.until("every link is there, and nothing else is left", SETTLED, exactly).await;
         for node in 0..2 {
             for report in self.reports(node).await {
                 let used: u64 = report.channels.iter().map(|channel| channel.bab.used).sum();
