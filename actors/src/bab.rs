@@ -1,6 +1,6 @@
 //! The BAB actor: the buffer between bsr and the link, in both directions of one channel.
 //!
-//! It keeps the accounts of delivery ([`Outbound`], [`Inbound`]) and the bytes that are not
+//! It keeps the accounts of delivery ([`drx_protocol::delivery`]) and the bytes that are not
 //! acknowledged. Back-pressure to bsr comes from here alone: bsr's connection reads what the BAB has
 //! granted, and the BAB grants what its budget holds.
 //!
@@ -15,30 +15,28 @@ pub(crate) mod mapping;
 mod pings;
 pub(crate) mod pool;
 mod reading;
+mod round;
 mod store;
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
+use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use drx_protocol::channel::Finish;
-use drx_protocol::delivery::{Inbound, Outbound, Standstill, Violation};
+use drx_protocol::delivery::{Standstill, Violation};
 use drx_protocol::ending::Ending;
-use drx_protocol::frame::{Credit, Frame, HEADER_LEN, Payload};
+use drx_protocol::frame::Frame;
 use drx_protocol::meta::Strange;
 use drx_protocol::names::{Attempt, ChannelType};
-use tokio::time::Instant;
 
 use crate::api::Reserve;
 use crate::budget::Budget;
 use crate::counters::{Counters, add};
-use crate::link::{LinkSocket, Say, SendData};
-use crate::local::{LocalSocket, StopReading, Strike, ToBsr};
-use pings::Holding;
+use crate::link::LinkSocket;
+use crate::local::{LocalSocket, Strike};
 pub(crate) use reading::DripNews;
-use reading::Pace;
-use store::Store;
+use round::Round;
 
 /// What the BAB tells its channel.
 #[derive(Debug, Message)]
@@ -156,39 +154,6 @@ pub(crate) struct Bab {
     round: Option<Round>,
 }
 
-/// One round's buffer and accounts.
-struct Round {
-    attempt: Attempt,
-    local: Addr<LocalSocket>,
-    /// None while it is broken.
-    link: Option<Addr<LinkSocket>>,
-    budget: Rc<Budget>,
-    store: Store,
-    out: Outbound,
-    inbound: Inbound,
-    holding: Option<Holding>,
-    pace: Pace,
-    /// Bytes in the link's queue.
-    queued: usize,
-    /// Of what is sent next, bytes that were sent on a link before.
-    again: u64,
-    relaying: bool,
-    reading: bool,
-    discarding: bool,
-    parted: bool,
-    finish: Option<Ending>,
-    /// The last byte from bsr is in the BAB.
-    complete: bool,
-    /// The unsent limit is lifted: the link is slow.
-    lifted: bool,
-    watch_timer: Option<SpawnHandle>,
-    drip_timer: Option<SpawnHandle>,
-    ack_timer: Option<SpawnHandle>,
-    budget_timer: Option<SpawnHandle>,
-    told_flushed: bool,
-    told_delivered: bool,
-}
-
 impl Bab {
     pub(crate) fn new(
         channel: Recipient<BabEvent>,
@@ -225,159 +190,15 @@ impl Bab {
                 let what = BabNews::Drip(news);
                 self.channel.do_send(BabEvent { attempt: round.attempt, what });
             }
-            let timers = [round.watch_timer, round.drip_timer, round.ack_timer, round.budget_timer];
-            for timer in timers.into_iter().flatten() {
-                ctx.cancel_future(timer);
+            let Round { watch_timer, drip_timer, ack_timer, budget_timer, .. } = &mut round;
+            for timer in [watch_timer, drip_timer, ack_timer, budget_timer] {
+                timer.take().into_iter().for_each(|timer| timer.call_off(ctx));
             }
         }
         self.counters.held.set(0);
         self.counters.oldest.set(None);
         self.counters.dripping.set(false);
         self.counters.forecast.forget();
-    }
-}
-
-impl Round {
-    fn send(&mut self, counters: &Counters) {
-        let Some(link) = self.link.clone().filter(|_| self.relaying && !self.parted) else { return };
-        while self.queued < LINK_QUEUE {
-            let (offset, sendable) = self.out.sendable();
-            if sendable == 0 {
-                break;
-            }
-            let payload = self.store.payload(offset, sendable);
-            let length = payload.len() as u64;
-            self.out.advance(length);
-            self.queued += HEADER_LEN + payload.len();
-            let again = length.min(self.again);
-            self.again -= again;
-            add(&counters.bytes_out, length - again);
-            let credit = self.credit();
-            link.do_send(SendData { attempt: self.attempt, credit, offset, payload });
-        }
-        if let (Some(offset), Some(ending)) = (self.out.fin_due(), self.finish) {
-            self.out.fin_sent();
-            let credit = self.credit();
-            link.do_send(Say(Frame::Fin { attempt: self.attempt, credit, offset, ending }));
-        }
-    }
-
-    fn credit(&mut self) -> Credit {
-        let (acknowledged, window) = self.inbound.tell();
-        Credit { acknowledged, window }
-    }
-
-    /// Acknowledgements ride along with data; on their own they go after 256 KiB, at the end, or after
-    /// a few milliseconds.
-    fn acknowledge(&mut self, ctx: &mut Context<Bab>) {
-        if self.inbound.untold() == 0 {
-            return;
-        }
-        if self.inbound.untold() >= ACK_BYTES || self.inbound.delivered() {
-            self.say_credit();
-        } else if self.ack_timer.is_none() {
-            self.ack_timer = Some(ctx.run_later(ACK_TIME, |bab, _| {
-                let Some(round) = &mut bab.round else { return };
-                round.ack_timer = None;
-                if round.inbound.untold() > 0 {
-                    round.say_credit();
-                }
-            }));
-        }
-    }
-
-    fn say_credit(&mut self) {
-        if let Some(link) = self.link.clone().filter(|_| !self.parted) {
-            let credit = self.credit();
-            link.do_send(Say(Frame::Ack { attempt: self.attempt, credit }));
-        }
-    }
-
-    /// The link is broken. Everything that came over it is here: it spoke before the channel did.
-    fn hold(&mut self) -> Standstill {
-        self.link = None;
-        self.queued = 0;
-        self.lifted = true; // nothing drains, so bsr's bytes are taken as far as there is room
-        Standstill::of(&self.out, &self.inbound)
-    }
-
-    /// The other DRX is told at once what is written: the last word of it may be lost, and nothing else
-    /// need ever come to carry it.
-    fn go_on_over(&mut self, GoOn { link, next, window }: GoOn) -> Result<(), Violation> {
-        self.again += self.out.resume(next, window)?;
-        self.store.rewind();
-        self.link = Some(link);
-        self.say_credit();
-        Ok(())
-    }
-
-    fn stop_reading(&mut self) {
-        self.reading = false;
-        self.local.do_send(StopReading);
-    }
-
-    fn part(&mut self) {
-        self.stop_reading();
-        self.parted = true;
-    }
-
-    fn took(&mut self, offset: u64, payload: Payload, counters: &Counters) -> Result<(), Violation> {
-        let take = self.inbound.data(offset, payload.len() as u64)?;
-        add(&counters.bytes_in, take.new);
-        if self.discarding {
-            self.inbound.wrote(take.new);
-            return Ok(());
-        }
-        let mut known = take.known as usize;
-        for piece in payload.pieces() {
-            let skip = known.min(piece.len());
-            known -= skip;
-            if skip < piece.len() {
-                self.hear(&piece[skip..]);
-                self.local.do_send(ToBsr(piece.slice(skip..)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Bytes from bsr for the other DRX.
-    fn keep(&mut self, bytes: Bytes) {
-        let length = bytes.len() as u64;
-        if self.complete || self.parted {
-            return self.refuse(length); // it came behind the end
-        }
-        self.pace.came(length);
-        self.budget.hold(length);
-        self.out.append(length);
-        self.store.append(bytes, Instant::now());
-    }
-
-    /// Bytes from bsr that nobody is to have.
-    fn refuse(&mut self, bytes: u64) {
-        self.pace.came(bytes);
-        self.budget.take_back(bytes);
-    }
-
-    fn frame(&mut self, frame: Frame, counters: &Counters) -> Result<(), Violation> {
-        if let Some(credit) = frame.credit() {
-            let freed = self.out.acknowledged(credit.acknowledged, credit.window)?;
-            if freed > 0 {
-                self.store.release(self.out.head());
-                self.budget.release(freed);
-            }
-        }
-        match frame {
-            Frame::Data { offset, payload, .. } => self.took(offset, payload, counters),
-            Frame::Fin { offset, .. } => self.inbound.fin(offset),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Drop for Round {
-    fn drop(&mut self) {
-        self.budget.release(self.out.held());
-        self.budget.take_back(self.pace.granted());
     }
 }
 
@@ -394,33 +215,7 @@ impl Handler<Begin> for Bab {
             ChannelType::Data => &self.budgets.0,
             ChannelType::Meta => &self.budgets.1,
         });
-        self.round = Some(Round {
-            attempt: begin.attempt,
-            local: begin.local,
-            link: Some(begin.link),
-            store: Store::new(budget.room()),
-            budget,
-            out: Outbound::new(begin.windows.1),
-            inbound: Inbound::new(begin.windows.0),
-            holding: (begin.hold_pings && begin.channel_type == ChannelType::Meta)
-                .then(|| Holding::new(begin.attempt, self.channel.clone())),
-            pace: Pace::new(begin.reserve),
-            queued: 0,
-            again: 0,
-            relaying: false,
-            reading: true,
-            discarding: false,
-            parted: false,
-            finish: None,
-            complete: false,
-            lifted: false,
-            watch_timer: None,
-            drip_timer: None,
-            ack_timer: None,
-            budget_timer: None,
-            told_flushed: false,
-            told_delivered: false,
-        });
+        self.round = Some(Round::new(begin, budget, &self.channel));
         self.go_on(ctx);
     }
 }
@@ -556,10 +351,3 @@ impl Handler<Strike> for Bab {
         panic!("struck: the BAB");
     }
 }
-
-/// What the link is given at a time: two frames are on their way while the next is made.
-const LINK_QUEUE: usize = 512 * 1024;
-/// Bytes written to bsr after which an acknowledgement does not wait for company.
-const ACK_BYTES: u64 = 256 * 1024;
-/// How long an acknowledgement waits for a frame to ride on.
-const ACK_TIME: Duration = Duration::from_millis(3);

@@ -9,70 +9,32 @@ mod local_side;
 mod pings;
 mod report;
 mod resume;
+mod terms;
+mod words;
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
-use drx_protocol::admission::Admission;
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use drx_protocol::channel::{Action, Channel, EndedBy, Event, Place};
 use drx_protocol::frame::{Frame, StateCode};
-use drx_protocol::names::{ChannelType, Epoch, Role};
-use drx_protocol::restart::Restarts;
+use drx_protocol::names::{Epoch, Role};
 use drx_protocol::session::Slot;
 use drx_protocol::{Standing, State};
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, debug, error, warn};
 use tokio::time::Instant;
 
-use crate::api::{ResourceSettings, Victim};
+use crate::api::Victim;
 use crate::bab::{Bab, BabEvent, BabNews, BabOrder};
-use crate::budget::Budget;
 use crate::child::{Child, ChildExited, Exit, spawn};
 use crate::counters::{Counters, add};
 use crate::link::{HangUp, LinkSocket, Say};
 use crate::local::{CloseLocal, LocalSocket, Strike};
 use crate::messages::{ChannelEvent, ChannelNews, ChannelOrder, Hurry};
-use crate::net::{Net, Stream};
-use crate::quiet::Quiet;
+use crate::net::Stream;
+use crate::task::Task;
 use resume::Resuming;
-
-/// What the channels of a resource share and are given.
-pub(crate) struct Terms {
-    pub(crate) node: String,
-    pub(crate) settings: ResourceSettings,
-    pub(crate) net: Arc<dyn Net>,
-    pub(crate) epoch: Epoch,
-    pub(crate) data: Rc<Budget>,
-    pub(crate) meta: Rc<Budget>,
-    pub(crate) started: Instant,
-    pub(crate) dials: Arc<AtomicU64>,
-    /// Strangers at `inside` do not fill the log.
-    pub(crate) quiet: RefCell<Quiet>,
-}
-
-impl Terms {
-    pub(crate) fn budget(&self, channel_type: ChannelType) -> Rc<Budget> {
-        match channel_type {
-            ChannelType::Data => Rc::clone(&self.data),
-            ChannelType::Meta => Rc::clone(&self.meta),
-        }
-    }
-}
-
-/// What outlives a channel's generations.
-#[derive(Clone)]
-pub(crate) struct Memory {
-    pub(crate) admission: Rc<RefCell<Admission>>,
-    pub(crate) restarts: Rc<RefCell<Restarts>>,
-    pub(crate) last_stop: Rc<RefCell<Option<String>>>,
-    /// Connections that closed before a usable first packet.
-    pub(crate) strays: Rc<Cell<u64>>,
-    /// How often a link was resumed.
-    pub(crate) resumes: Rc<Cell<u64>>,
-}
+pub(crate) use terms::{Memory, Terms};
 
 pub(crate) struct ChannelActor {
     machine: Channel,
@@ -104,11 +66,11 @@ pub(crate) struct ChannelActor {
     /// bsr's pings are held, for so long at most.
     holding_pings: Option<Duration>,
     parts: u64,
-    dialling_drx: Option<SpawnHandle>,
-    dialling_bsr: Option<SpawnHandle>,
+    dialling_drx: Option<Task>,
+    dialling_bsr: Option<Task>,
     /// The dial to the other DRX, or to bsr, waits for its next try.
     backing_off: bool,
-    timer: Option<SpawnHandle>,
+    timer: Option<Task>,
     /// What was last complained about: said again only when it changes.
     trouble: Option<String>,
     since: Instant,
@@ -220,48 +182,6 @@ impl ChannelActor {
         }
     }
 
-    /// Says where the channel stands now: in the log and to its supervisor.
-    fn moved(&mut self, from: State, stood: Standing, why: &str) {
-        let (to, stands) = (self.machine.state(), self.standing());
-        if stands == stood {
-            return;
-        }
-        let cause = self.machine.cause().map(ToString::to_string).unwrap_or_default();
-        let ending = matches!(to, State::ClosePending | State::Stopping | State::Stopped);
-        let why = match (why, ending) {
-            ("", true) => cause,
-            ("", false) => next_why(to).to_owned(),
-            (why, true) if !cause.is_empty() && cause != why => format!("{cause}: {why}"),
-            (why, _) => why.to_owned(),
-        };
-        self.remember_stop(from, &why);
-        info!(self.log, "transition"; "from" => %stood, "to" => %stands, "why" => why, "attempt" => self.machine.attempt());
-        self.since = Instant::now();
-        if to == from {
-            return;
-        }
-        self.tell(ChannelNews::Moved { to, channel_type: self.machine.channel_type() });
-        if to == State::Established
-            && let (Some(channel_type), Some(round)) = (self.machine.channel_type(), self.machine.round())
-        {
-            self.tell(ChannelNews::Established { channel_type, round });
-        }
-    }
-
-    /// Keeps why a round ends for those who ask later: what began it, and how a flush came out.
-    fn remember_stop(&self, from: State, why: &str) {
-        let mut last_stop = self.memory.last_stop.borrow_mut();
-        match (from, self.machine.state()) {
-            (State::ClosePending, State::Stopping) => {
-                let cause = self.machine.cause().map(ToString::to_string).unwrap_or_default();
-                let outcome = why.strip_prefix(&format!("{cause}: ")).unwrap_or(why);
-                *last_stop = Some(joined(last_stop.take(), outcome));
-            }
-            (_, State::ClosePending | State::Stopping) => *last_stop = Some(why.to_owned()),
-            _ => {}
-        }
-    }
-
     fn act(&mut self, action: Action, ctx: &mut Context<Self>) {
         match action {
             Action::OpenLink if self.slot.role == Role::Connector => self.dial_drx(ctx),
@@ -292,7 +212,7 @@ impl ChannelActor {
             Action::Tell(by) => self.tell(ChannelNews::Ended(by)),
             Action::StartTimer => {
                 let time = self.terms.settings.link.close_pending_timeout;
-                let timer = ctx.run_later(time, move |channel, ctx| {
+                let timer = Task::later(ctx, time, move |channel: &mut Self, ctx| {
                     channel.timer = None;
                     channel.feed(Event::TimedOut, &format!("not done within {time:.1?}"), ctx);
                 });
@@ -344,7 +264,7 @@ impl ChannelActor {
         self.addresses.bsr = None;
         self.addresses.local = None;
         if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
+            timer.call_off(ctx);
         }
     }
 
@@ -382,7 +302,7 @@ impl ChannelActor {
         match (whom, self.machine.state(), self.machine.channel_type()) {
             (Hurry::Drx, State::Bridging, _) => {
                 if let Some(waiting) = self.dialling_drx.take() {
-                    ctx.cancel_future(waiting);
+                    waiting.call_off(ctx);
                     self.dial_drx(ctx);
                 }
             }
@@ -421,26 +341,6 @@ impl ChannelActor {
 fn on_exit(part: Part, ctx: &Context<ChannelActor>) -> impl FnOnce(ChildExited) + 'static {
     let channel = ctx.address();
     move |exited| channel.do_send(PartExited { part, exited })
-}
-
-/// What is said when a state that waits for nothing is left.
-/// What began the end of a round, and how its flush came out.
-fn joined(began: Option<String>, outcome: &str) -> String {
-    match began {
-        Some(began) if !began.contains(outcome) => format!("{began}; {outcome}"),
-        Some(began) => began,
-        None => outcome.to_owned(),
-    }
-}
-
-fn next_why(to: State) -> &'static str {
-    match to {
-        State::Waiting => "bsr may connect now",
-        State::Connecting => "waits for the other DRX's bsr",
-        State::Established => "both bsr are connected",
-        State::Bridging => "the link is to be made again",
-        _ => "goes on",
-    }
 }
 
 impl Actor for ChannelActor {

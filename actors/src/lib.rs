@@ -22,3 +22,4 @@ mod quiet;
 pub mod relay;
 mod resource;
 mod segment;
+mod task;

@@ -279,15 +279,15 @@ impl LinkSocket {
         }
     }
 
+    fn wake_pump(&self) {
+        if let Some(pump) = &self.pump {
+            pump.wake_by_ref();
+        }
+    }
+
     fn tick(&mut self) {
         if self.hanging_up {
             return;
-        }
-        if self.silence() >= self.terms.keepalive_timeout {
-            self.suspect = true;
-        }
-        if let Some(pump) = &self.pump {
-            pump.wake_by_ref();
         }
         // A ping that is not answered yet stays the one that is timed.
         let due = self.pinged.is_none_or(|(_, since)| since.elapsed() >= self.terms.keepalive_interval);
@@ -297,7 +297,25 @@ impl LinkSocket {
                 self.pinged = Some((self.pings, Instant::now()));
             }
             self.urge(Frame::Ping { number: self.pings });
+            self.wake_pump();
         }
+    }
+}
+
+impl LinkSocket {
+    /// Looks when the other DRX has been silent for long enough, and not a tick later.
+    fn watch_over_silence(&mut self, ctx: &mut Context<Self>) {
+        let left = self.terms.keepalive_timeout.saturating_sub(self.silence());
+        ctx.run_later(left.max(SHORTEST), |link, ctx| {
+            if link.hanging_up {
+                return;
+            }
+            if link.silence() >= link.terms.keepalive_timeout {
+                link.suspect = true;
+                link.wake_pump();
+            }
+            link.watch_over_silence(ctx);
+        });
     }
 }
 
@@ -322,7 +340,8 @@ impl Actor for LinkSocket {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         let tick = self.terms.keepalive_interval.min(self.terms.keepalive_timeout / 4);
-        ctx.run_interval(tick.max(Duration::from_millis(1)), |link, _| link.tick());
+        ctx.run_interval(tick.max(SHORTEST), |link, _| link.tick());
+        self.watch_over_silence(ctx);
         ctx.spawn(Pump);
     }
 }
@@ -368,6 +387,8 @@ impl Handler<Strike> for LinkSocket {
     }
 }
 
+/// Of the clocks that are looked at.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// Slices in one writev(2).
 const SLICES: usize = 64;
 /// The last words on a link that is closed in order are a few frames; who does not take them in this

@@ -4,10 +4,12 @@
 //! retried for ever; panics and broken invariants count, and too many of them within a window make the
 //! resource `failed` until an operator acts.
 
+mod lane;
 mod operator;
 mod report;
 mod reservation;
 
+use lane::Lane;
 pub(crate) use operator::{Held, StrikeIn, Want};
 pub(crate) use report::ReportAll;
 use reservation::Reservation;
@@ -19,12 +21,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
-use drx_protocol::admission::Admission;
+use actix::{Actor, AsyncContext, Context, Handler, Message};
 use drx_protocol::channel::{Channel, EndedBy, Place};
 use drx_protocol::handshake::Refusal;
 use drx_protocol::names::{Epoch, Role};
-use drx_protocol::restart::{Restarts, Verdict};
+use drx_protocol::restart::Verdict;
 use drx_protocol::rules::Rules;
 use drx_protocol::session::{Order, Sessions, Slot, open_lane};
 use drx_protocol::{Standing, State};
@@ -34,7 +35,7 @@ use tokio::time::Instant;
 
 use crate::api::ResourceSettings;
 use crate::budget::Budget;
-use crate::channel::{ChannelActor, Memory, Terms};
+use crate::channel::{ChannelActor, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
 use crate::handshake::refuse;
 use crate::inside::{AtInside, Door, Inside};
@@ -42,6 +43,7 @@ use crate::messages::{BsrConnected, ChannelEvent, ChannelNews, ChannelOrder, Drx
 use crate::net::Net;
 use crate::outside::ListenTrouble;
 use crate::quiet::Quiet;
+use crate::task::Task;
 
 /// What a supervisor is made of; crosses to its arbiter.
 pub(crate) struct Seed {
@@ -75,35 +77,11 @@ pub(crate) struct Resource {
     unflushed: u64,
 }
 
-/// One of the four channels, across its generations.
-struct Lane {
-    slot: Slot,
-    memory: Memory,
-    log: Logger,
-    generation: u64,
-    child: Option<Child<ChannelActor>>,
-    state: State,
-    trouble: Option<String>,
-    restart: Option<SpawnHandle>,
-    since: Instant,
-}
-
 #[derive(Message)]
 #[rtype(result = "()")]
 struct ChannelExited {
     slot: Slot,
     exited: ChildExited,
-}
-
-impl Lane {
-    /// Says a transition that no channel actor can say, because there is none.
-    fn moved(&mut self, to: State, why: &str) {
-        if self.state != to {
-            info!(self.log, "transition"; "from" => %self.state, "to" => %to, "why" => why, "attempt" => 0);
-            self.state = to;
-            self.since = Instant::now();
-        }
-    }
 }
 
 impl Resource {
@@ -120,23 +98,7 @@ impl Resource {
             quiet: RefCell::new(Quiet::new()),
             settings: seed.settings,
         });
-        let lanes = Slot::ALL.map(|slot| Lane {
-            slot,
-            memory: Memory {
-                admission: Rc::new(RefCell::new(Admission::new())),
-                restarts: Rc::new(RefCell::new(Restarts::new(terms.settings.restart))),
-                last_stop: Rc::default(),
-                strays: Rc::default(),
-                resumes: Rc::default(),
-            },
-            log: log.new(o!("channel" => slot.role.to_string(), "lane" => u8::from(slot.lane))),
-            generation: 0,
-            child: None,
-            state: State::Stopped,
-            trouble: None,
-            restart: None,
-            since: Instant::now(),
-        });
+        let lanes = Slot::ALL.map(|slot| Lane::new(slot, terms.settings.restart, &log));
         Resource {
             terms,
             log,
@@ -200,7 +162,8 @@ impl Resource {
     }
 
     fn start_later(&mut self, slot: Slot, from: State, delay: Duration, ctx: &mut Context<Self>) {
-        let restart = ctx.run_later(delay, move |resource, ctx| resource.start(slot, from, ctx));
+        let restart =
+            Task::later(ctx, delay, move |resource: &mut Self, ctx| resource.start(slot, from, ctx));
         self.lane(slot).restart = Some(restart);
     }
 
@@ -209,7 +172,7 @@ impl Resource {
         self.up = false;
         for lane in &mut self.lanes {
             if let Some(restart) = lane.restart.take() {
-                ctx.cancel_future(restart);
+                restart.call_off(ctx);
                 lane.moved(State::Stopping, "the operator stopped it");
                 lane.moved(State::Stopped, "it was not running");
             }
@@ -320,7 +283,7 @@ impl Resource {
                 && waits
                 && let Some(restart) = self.lane(slot).restart.take()
             {
-                ctx.cancel_future(restart);
+                restart.call_off(ctx);
                 self.start(slot, State::Bridging, ctx);
             }
         }

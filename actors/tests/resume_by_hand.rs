@@ -1,4 +1,4 @@
-//! A resume that another DRX asks for, frame by frame (docs/link.md 2a and 5).
+//! A resume that another DRX asks for, frame by frame (docs/link.md 5 and 6).
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,5 +1,5 @@
 """Two drxd and the line between them, which can be cut and frozen."""
-import asyncio, os, signal, socket, struct, subprocess, threading, time
+import asyncio, json, os, signal, socket, struct, subprocess, threading, time
 
 from guests import LOCALHOST, LabError, Process
 
@@ -15,6 +15,12 @@ class Drxd:
         self.n, self.binaries, self.directory = n, binaries, directory
         self.name, self.log, self.process = 'relay %d' % n, os.path.join(directory, 'drxd.log'), None
         os.makedirs(directory)
+        self.ports = ports
+        self.configure()
+
+    def configure(self, more=''):
+        """Writes its configuration, with `more` at the end."""
+        n, ports, directory = self.n, self.ports, self.directory
         with open(os.path.join(directory, 'drx.toml'), 'w') as f:
             f.write('''[node]
 name = "node%d"
@@ -33,7 +39,7 @@ socket = "%s"
 [log]
 level = "debug"
 ''' % (n, 3 - n, LOCALHOST, ports.drbd(n), LOCALHOST, ports.inside(n), outside_of(n), ports.outside(n),
-                line_to(3 - n), ports.outside(3 - n), os.path.join(directory, 'drx.sock')))
+                line_to(3 - n), ports.outside(3 - n), os.path.join(directory, 'drx.sock')) + more)
 
     def start(self):
         """Starts it and waits until it answers; the seconds that took."""
@@ -53,6 +59,11 @@ level = "debug"
     def connections(self):
         """The rows of `drx-ctl connections`, without their head."""
         return [line for line in self.ctl('connections', 'all').stdout.splitlines() if line.startswith(('r0', ' All'))]
+
+    def count(self, counter):
+        """One of its channels' counters, over all channels."""
+        report = json.loads(self.ctl('--json', 'status').stdout)
+        return sum(channel[counter] for resource in report['resources'] for channel in resource['channels'])
 
     def established(self): return ' Established : 2' in '\n'.join(self.connections())
 

@@ -41,7 +41,8 @@ impl Bsr {
         let socket = self.socket();
         // The connections of the listener before may linger on the port.
         socket.set_reuse_address(true).unwrap();
-        socket.bind(&self.address.into()).unwrap();
+        // A process that another test begins may have the listener before, until it runs its own program.
+        until_ok(LIMIT, || socket.bind(&self.address.into()).map_err(|error| error.to_string()));
         socket.listen(16).unwrap();
         // What listens forever in a test that went wrong would hang it.
         socket.set_read_timeout(Some(LIMIT)).unwrap();

@@ -64,7 +64,7 @@ fn until_held(site: &Site<Process>, least: u64) {
 
 #[test]
 fn memory_is_committed_as_it_is_used() {
-    let settings = ["bab.size=64GiB", "bab.total=1TiB", "link.window=1MiB"];
+    let settings = ["bab.size=64GiB", "bab.reserve=0", "bab.total=1TiB", "link.window=1MiB"];
     let mut pair = Pair::of_processes(&settings);
     assert_eq!(pair.one.node.figures().resident / MARGIN, 0, "nothing is used yet");
     backlog(&mut pair, 96 << 20, |one| {
@@ -78,7 +78,7 @@ fn memory_is_committed_as_it_is_used() {
 fn a_file_takes_more_than_the_memory_and_leaves_nothing_behind() {
     let directory = TempDir::new().unwrap();
     let at = format!("bab.directory={}", directory.path().display());
-    let settings = ["bab.size=160MiB", "bab.backing=file", &at, "link.window=1MiB"];
+    let settings = ["bab.size=160MiB", "bab.reserve=0", "bab.backing=file", &at, "link.window=1MiB"];
     let mut pair = Pair::of_processes(&settings);
     backlog(&mut pair, 128 << 20, |one| {
         until_held(one, 96 << 20);
@@ -97,7 +97,7 @@ fn a_file_takes_more_than_the_memory_and_leaves_nothing_behind() {
 /// 2 MiB, and what chunks take besides, is what everybody may lock.
 #[test]
 fn locked_memory_is_locked() {
-    let settings = ["bab.size=2MiB", "bab.backing=locked", "link.window=64KiB"];
+    let settings = ["bab.size=2MiB", "bab.reserve=0", "bab.backing=locked", "link.window=64KiB"];
     let mut pair = Pair::of_processes(&settings);
     backlog(&mut pair, 16 << 20, |one| {
         until_full(one);
@@ -108,7 +108,8 @@ fn locked_memory_is_locked() {
 
 #[test]
 fn it_is_resized_while_bsr_goes_on() {
-    let mut pair = Pair::of_processes(&["bab.size=1MiB", "link.window=64KiB", "bab.total=1GiB"]);
+    let mut pair =
+        Pair::of_processes(&["bab.size=1MiB", "bab.reserve=0", "link.window=64KiB", "bab.total=1GiB"]);
     backlog(&mut pair, 48 << 20, |one| {
         until_full(one);
         let answer = set(one, "32MiB", 0);

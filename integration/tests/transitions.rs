@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 use std::net::TcpStream;
 
-use drx_integration::bsr::{End, closed_after, end_of, finish, is_open, reset, until_read};
+use drx_integration::bsr::{End, closed_after, end_of, finish, is_open, reset};
 use drx_integration::forwarder::{self, Halves};
 use drx_integration::pair::{Opening, Pair, Session, join};
-use drx_integration::pattern::{PIECE, Pattern};
 use drx_integration::process::Process;
 use drx_protocol::names::{ChannelType, Lane, Role};
 use drx_protocol::report::ChannelReport;
@@ -342,75 +341,3 @@ fn end(pair: &Pair<Process>, session: Session) {
     drop((data_one, data_two, meta_one, meta_two));
     pair.until_quiet();
 }
-
-/// A lost link, to the letter: data is in `close_pending` until bsr has all that was received, meta waits
-/// for it, and both begin anew.
-#[test]
-fn a_lost_link_ends_a_session_step_by_step() {
-    let mut pair = pair("0");
-    pair.one.bsr.bound_receive_buffer(32 * 1024);
-    let Session { data: [data_one, data_two], meta: [meta_one, meta_two] } =
-        pair.establish(Opening::DataByTwo);
-    let pattern = Pattern::new(3);
-    pattern.send(&data_two, 0, SENT).unwrap();
-    // Bytes wait at both sides: at the far one for bsr, at the near one for the window.
-    until_read(&data_two);
-    let since = [&pair.one, &pair.two].map(|site| site.node.log_lines());
-    pair.way_to_one.cut(forwarder::End::Reset);
-    pair.way_to_two.cut(forwarder::End::Reset);
-    let came = pair.one.until(Role::Connector, Lane::Zero, State::ClosePending).bytes_in - GREETED;
-    assert!(came < SENT, "nothing is lost with the link");
-    pair.one.until(Role::Acceptor, Lane::Zero, State::Stopping);
-    assert!(is_open(&meta_one), "meta closed before the data was there");
-    assert_eq!(pattern.check_to_end(&data_one, 0, PIECE), Ok(came));
-    for end in [&data_two, &meta_one, &meta_two] {
-        assert_eq!(end_of(end).1, 0);
-    }
-    drop((data_one, data_two, meta_one, meta_two));
-    pair.until_quiet();
-
-    for (site, since) in [&pair.one, &pair.two].into_iter().zip(since) {
-        let log = site.node.log().since(since);
-        let steps = |role| {
-            let steps = log.transitions().filter(move |step| step.role == role && step.lane == "0");
-            steps.map(|step| step.to_string()).collect::<Vec<_>>()
-        };
-        let (data, meta, waits) = match site.places.node.as_str() {
-            "node1" => (Role::Connector, Role::Acceptor, ["connecting", "waiting"]),
-            _ => (Role::Acceptor, Role::Connector, ["waiting", "connecting"]),
-        };
-        let [data_waits, meta_waits] = waits.map(|waits| format!("bridged -> {waits}"));
-        assert_eq!(
-            steps(data),
-            [
-                "established -> close_pending",
-                "close_pending -> stopping",
-                "stopping -> stopped",
-                "stopped -> bridging",
-                "bridging -> bridged",
-                &data_waits,
-            ]
-        );
-        assert_eq!(
-            steps(meta),
-            [
-                "established -> stopping",
-                "stopping -> stopped",
-                "stopped -> bridging",
-                "bridging -> bridged",
-                &meta_waits,
-            ]
-        );
-        let at = |role, step: &str| {
-            let index =
-                log.transitions().position(|t| t.role == role && t.lane == "0" && t.to_string() == step);
-            index.unwrap_or_else(|| panic!("{}: no {role} {step}", site.places.node))
-        };
-        assert!(at(data, "close_pending -> stopping") < at(meta, "stopping -> stopped"));
-    }
-}
-
-/// More than a window and all kernels on the way hold, less than the BAB does.
-const SENT: u64 = 32 << 20;
-/// What a session says when it is checked.
-const GREETED: u64 = 8;

@@ -1,4 +1,4 @@
-//! Which dials an acceptor takes (docs/link.md 2a, rules 1, 2 and 4).
+//! Which dials an acceptor takes (docs/link.md 6, rules 1, 2 and 4).
 
 use crate::channel::Channel;
 use crate::names::{Attempt, Epoch, LinkId};

@@ -127,7 +127,7 @@ impl Channel {
     }
 
     /// Whether the round survives a broken transport: only once established, and until nothing is
-    /// left to say (docs/link.md 2a, rule 2).
+    /// left to say (docs/link.md 6, rule 2).
     pub fn resumable(&self) -> bool {
         match self.state {
             State::Established => true,

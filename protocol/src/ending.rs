@@ -65,7 +65,7 @@ impl fmt::Display for EndReason {
 pub struct Ending {
     /// Why.
     pub reason: EndReason,
-    /// The partner that ended first (docs/link.md 2a, rule 6).
+    /// The partner that ended first (docs/link.md 6, rule 6).
     pub partner: Option<Round>,
 }
 

@@ -1,4 +1,4 @@
-//! The rules that an exhaustive search over two ends asked for (docs/link.md 2a).
+//! The rules that an exhaustive search over two ends asked for (docs/link.md 6).
 //!
 //! A relay follows all of them. Each can be left out here, and only here, so that the search can
 //! show the hole it closes: `protocol/tests/` does so for every one.

@@ -238,7 +238,7 @@ impl Default for Sessions {
 /// on while there is one.
 ///
 /// Refused otherwise (docs/channels.md 2, rule 1): with both lanes taken; while a lane of that
-/// direction says goodbye (docs/link.md 2a, rule 7); while any lane of the resource is in
+/// direction says goodbye (docs/link.md 6, rule 7); while any lane of the resource is in
 /// `close_pending`, because the other bsr still holds its old connection.
 pub fn open_lane(channels: &[(Slot, State, bool)], rules: Rules) -> Option<Lane> {
     let blocked = rules.goodbyes_close_the_door

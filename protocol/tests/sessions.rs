@@ -2,7 +2,7 @@
 //! whatever lanes and directions they come, and both bsr as bsr-wire A has them: newest wins, losing
 //! one drops both.
 //!
-//! No world is stuck, and no lane either; what is well stays well; and the rules of docs/link.md 2a
+//! No world is stuck, and no lane either; what is well stays well; and the rules of docs/link.md 6
 //! that concern sessions, taken out, show their holes.
 #![allow(clippy::unwrap_used)]
 

@@ -2,7 +2,7 @@
 //! connections, dials that overtake each other, relays that crash, bsr that come and go.
 //!
 //! No world is stuck; no byte goes to a bsr connection that it was not meant for; and each rule of
-//! docs/link.md 2a that concerns a lane, taken out, shows its hole.
+//! docs/link.md 6 that concerns a lane, taken out, shows its hole.
 #![allow(clippy::unwrap_used)]
 
 mod pair;

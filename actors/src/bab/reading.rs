@@ -8,13 +8,14 @@
 
 use std::time::Duration;
 
-use actix::{AsyncContext, Context};
+use actix::Context;
 use tokio::time::Instant;
 
 use super::{Bab, BabEvent, BabNews, Round};
 use crate::api::Reserve;
 use crate::budget::Budget;
 use crate::local::MayRead;
+use crate::task::Task;
 
 /// What a channel's log says of drips: once each, however long a BAB stays full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +186,7 @@ impl Round {
             // Another lane may hold all of it (an older duplicate, on its way out): nothing that happens
             // here would tell when there is some again.
             if self.pace.granted() == 0 && self.out.held() == 0 && self.budget_timer.is_none() {
-                self.budget_timer = Some(ctx.run_later(BUDGET_AGAIN, |bab, ctx| {
+                self.budget_timer = Some(Task::later(ctx, BUDGET_AGAIN, |bab: &mut Bab, ctx| {
                     let Some(round) = &mut bab.round else { return };
                     round.budget_timer = None;
                     bab.go_on(ctx);
@@ -201,7 +202,7 @@ impl Round {
     }
 
     fn drip_later(&mut self, ctx: &mut Context<Bab>) {
-        self.drip_timer = Some(ctx.run_later(DRIP_TIME, |bab, ctx| {
+        self.drip_timer = Some(Task::later(ctx, DRIP_TIME, |bab: &mut Bab, ctx| {
             let Some(round) = &mut bab.round else { return };
             round.drip_timer = None;
             let turn = match round.reading {
@@ -229,7 +230,7 @@ impl Round {
             return;
         }
         let (since, before) = (Instant::now(), self.drained());
-        self.watch_timer = Some(ctx.run_later(WATCH_TIME, move |bab, ctx| {
+        self.watch_timer = Some(Task::later(ctx, WATCH_TIME, move |bab: &mut Bab, ctx| {
             let Some(round) = &mut bab.round else { return };
             round.watch_timer = None;
             let enough = FAST.saturating_mul(since.elapsed().as_millis() as u64);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{AsyncContext, Context, Handler};
 use bytes::Bytes;
 use drx_protocol::Standing;
 use drx_protocol::admission::{Dial, Verdict};
@@ -23,6 +23,7 @@ use crate::handshake::{HandshakeFailure, greet, refuse};
 use crate::link::{HangUp, LinkEvent, LinkNews, LinkSocket, LinkTerms};
 use crate::messages::{ChannelNews, DrxDialled};
 use crate::net::{LocalBoxFuture, SocketOptions, Stream};
+use crate::task::Task;
 
 impl ChannelActor {
     /// Connector: dials the other DRX, again and again, as the restart policy spaces it.
@@ -45,7 +46,7 @@ impl ChannelActor {
                 Err(_) => Err(format!("no answer within {patience:.1?}")),
             }
         };
-        let handle = ctx.spawn(dialled.into_actor(self).map(move |met, channel, ctx| {
+        let dial = Task::run(ctx, self, dialled, move |met, channel, ctx| {
             channel.dialling_drx = None;
             match met {
                 Ok((stream, welcome)) => channel.welcomed(stream, &welcome, ctx),
@@ -53,11 +54,12 @@ impl ChannelActor {
                     let delay = channel.back_off();
                     channel.complain(format!("the other DRX at {peer} cannot be reached: {error}"));
                     channel.backing_off = true;
-                    channel.dialling_drx = Some(ctx.run_later(delay, |channel, ctx| channel.dial_drx(ctx)));
+                    channel.dialling_drx =
+                        Some(Task::later(ctx, delay, |channel: &mut Self, ctx| channel.dial_drx(ctx)));
                 }
             }
-        }));
-        self.dialling_drx = Some(handle);
+        });
+        self.dialling_drx = Some(dial);
     }
 
     /// A connection to the other DRX.
@@ -130,6 +132,7 @@ impl ChannelActor {
             LinkSocket::new(generation, stream, preface, channel, bab, counters, terms)
         }));
         self.link_up_since = Some(Instant::now());
+        self.their_word = None;
         self.peer_window = peer_window;
         self.peer = Some(peer);
         self.tell(ChannelNews::Peer(peer));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{AsyncContext, Context, Handler};
 use bytes::Bytes;
 use drx_protocol::State;
 use drx_protocol::channel::{Close, Event};
@@ -20,6 +20,7 @@ use crate::counters::add;
 use crate::local::{LocalEvent, LocalNews, LocalSocket, Strange};
 use crate::messages::BsrConnected;
 use crate::net::{SocketOptions, Stream};
+use crate::task::Task;
 
 impl ChannelActor {
     /// Acceptor: bsr is here, what does it open?
@@ -74,7 +75,7 @@ impl ChannelActor {
                 Err(_) => Err(format!("no answer within {} s", BSR_ANSWERS.as_secs())),
             }
         };
-        let handle = ctx.spawn(dialled.into_actor(self).map(move |dialled, channel, ctx| {
+        let dial = Task::run(ctx, self, dialled, move |dialled, channel, ctx| {
             channel.dialling_bsr = None;
             if !channel.is_offered(attempt, channel_type) {
                 return; // withdrawn: a future that is ready is polled once more after it was cancelled
@@ -83,7 +84,7 @@ impl ChannelActor {
                 Ok(stream) => channel.bsr_answered(stream, channel_type, ctx),
                 Err(error) => {
                     channel.complain(format!("bsr at {bsr} does not take our connection: {error}"));
-                    let again = ctx.run_later(retry, move |channel, ctx| {
+                    let again = Task::later(ctx, retry, move |channel: &mut Self, ctx| {
                         if channel.is_offered(attempt, channel_type) {
                             channel.dial_bsr(channel_type, (retry * 2).min(LONGEST_RETRY), ctx);
                         }
@@ -92,8 +93,8 @@ impl ChannelActor {
                     channel.dialling_bsr = Some(again);
                 }
             }
-        }));
-        self.dialling_bsr = Some(handle);
+        });
+        self.dialling_bsr = Some(dial);
     }
 
     fn is_offered(&self, attempt: Attempt, channel_type: ChannelType) -> bool {
@@ -103,7 +104,7 @@ impl ChannelActor {
 
     pub(super) fn cancel_dial(&mut self, ctx: &mut Context<Self>) {
         if let Some(dial) = self.dialling_bsr.take() {
-            ctx.cancel_future(dial);
+            dial.call_off(ctx);
         }
     }
 

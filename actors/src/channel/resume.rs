@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
+use actix::Context;
 use bytes::Bytes;
 use drx_protocol::State;
 use drx_protocol::admission::Dial;
@@ -24,11 +24,12 @@ use crate::counters::add;
 use crate::handshake::{HandshakeFailure, greet};
 use crate::messages::DrxDialled;
 use crate::net::Stream;
+use crate::task::Task;
 
 /// The wait for another connection of the same link.
 pub(super) struct Resuming {
     since: Instant,
-    timer: SpawnHandle,
+    timer: Task,
     /// Where the BAB stands, once it has said so.
     standstill: Option<Standstill>,
     /// The link ended because a frame on it was damaged.
@@ -46,8 +47,8 @@ pub(super) struct Resuming {
 /// the dials, each would take the round from the one before.
 #[derive(Default)]
 struct Dials {
-    under_way: BTreeMap<u64, SpawnHandle>,
-    next: Option<SpawnHandle>,
+    under_way: BTreeMap<u64, Task>,
+    next: Option<Task>,
     /// The newest dial whose HELLO is out.
     greeted: u64,
     /// A WELCOME came, for an older one.
@@ -83,7 +84,7 @@ impl ChannelActor {
         self.counters.rtt.set(None);
         self.addresses.remote = None;
         let patience = self.terms.settings.link.resume_timeout;
-        let timer = ctx.run_later(patience, move |channel, ctx| {
+        let timer = Task::later(ctx, patience, move |channel: &mut Self, ctx| {
             channel.feed(Event::LinkLost, &format!("the link was not resumed within {patience:.1?}"), ctx);
         });
         self.resuming = Some(Resuming {
@@ -115,8 +116,8 @@ impl ChannelActor {
     /// Nothing is waited for any more: it was resumed, or is lost.
     pub(super) fn end_resume(&mut self, ctx: &mut Context<Self>) {
         let Some(Resuming { timer, dials, .. }) = self.resuming.take() else { return };
-        for handle in dials.under_way.into_values().chain(dials.next).chain([timer]) {
-            ctx.cancel_future(handle);
+        for task in dials.under_way.into_values().chain(dials.next).chain([timer]) {
+            task.call_off(ctx);
         }
     }
 
@@ -135,12 +136,15 @@ impl ChannelActor {
         }
         add(&self.memory.resumes, 1);
         let why = format!("the link was resumed with {peer} after {pause:.1?}");
-        if self.machine.state() != State::Established {
+        let flushing = self.machine.state() != State::Established;
+        if flushing {
             info!(self.log, "the link is resumed"; "why" => &why, "state" => %self.machine.state(),
                 "attempt" => self.machine.attempt());
         }
         self.feed(Event::LinkResumed, &why, ctx);
-        self.tell_state();
+        if flushing {
+            self.tell_state(); // it has not changed, but nobody may know of it
+        }
     }
 }
 
@@ -166,14 +170,14 @@ impl ChannelActor {
             }
         };
         let number = self.next_dial();
-        let dial = ctx.spawn(dialled.into_actor(self).map(move |dialled, channel, ctx| {
+        let dial = Task::run(ctx, self, dialled, move |dialled, channel, ctx| {
             channel.dial_is_over(number);
             match dialled {
                 Ok(stream) => channel.greet_again(number, stream, deadline, ctx),
                 Err(error) => channel.in_vain(number, &error),
             }
-        }));
-        let next = ctx.run_later(DIAL_AGAIN, |channel, ctx| channel.dial_again(ctx));
+        });
+        let next = Task::later(ctx, DIAL_AGAIN, |channel: &mut Self, ctx| channel.dial_again(ctx));
         if let Some(Resuming { dials, .. }) = &mut self.resuming {
             dials.under_way.insert(number, dial);
             dials.next = Some(next);
@@ -201,7 +205,7 @@ impl ChannelActor {
                 Err(_) => Err(HandshakeFailure::TooLate),
             }
         };
-        let greeting = ctx.spawn(greeted.into_actor(self).map(move |met, channel, ctx| {
+        let greeting = Task::run(ctx, self, greeted, move |met, channel, ctx| {
             channel.dial_is_over(number);
             match met {
                 Ok((stream, welcome)) => channel.welcomed_back(number, stream, &welcome, &standstill, ctx),
@@ -211,7 +215,7 @@ impl ChannelActor {
                 }
                 Err(failure) => channel.in_vain(number, &failure.to_string()),
             }
-        }));
+        });
         if let Some(Resuming { dials, .. }) = &mut self.resuming {
             dials.under_way.insert(number, greeting);
         }

@@ -4,9 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::{
-    ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture,
-};
+use actix::{Context, Handler, Message, ResponseFuture};
 use drx_protocol::report::size as shown;
 use drx_protocol::session::Slot;
 use slog::{info, warn};
@@ -18,12 +16,13 @@ use super::Resource;
 use crate::bab::backing::{Unreserved, reserve};
 use crate::bab::mapping::Stretch;
 use crate::messages::ChannelOrder;
+use crate::task::Task;
 
 /// How far the memory is reserved.
 #[derive(Default)]
 pub(super) struct Reservation {
     /// What is reserving it, or waits to try again.
-    under_way: Option<SpawnHandle>,
+    under_way: Option<Task>,
     trouble: Option<Unreserved>,
 }
 
@@ -75,7 +74,7 @@ impl Resource {
                             "why" => %why, "again" => format!("{AGAIN:?}"));
                     }
                     resource.reservation.trouble = Some(why);
-                    let again = ctx.run_later(AGAIN, |resource, ctx| {
+                    let again = Task::later(ctx, AGAIN, |resource: &mut Self, ctx| {
                         resource.reservation.under_way = None;
                         resource.reserve(ctx);
                     });
@@ -88,7 +87,7 @@ impl Resource {
     /// Nothing is reserved for a resource that is down.
     pub(super) fn give_memory_back(&mut self, ctx: &mut Context<Self>) {
         if let Some(under_way) = std::mem::take(&mut self.reservation).under_way {
-            ctx.cancel_future(under_way);
+            under_way.call_off(ctx);
         }
         self.terms.data.give_back();
     }
@@ -99,12 +98,12 @@ impl Resource {
         bytes: u64,
         ctx: &mut Context<Self>,
         then: impl FnOnce(Result<Stretch, Unreserved>, &mut Resource, &mut Context<Resource>) + 'static,
-    ) -> SpawnHandle {
+    ) -> Task {
         let backing = self.terms.settings.bab.backing.clone();
         let asked = spawn_blocking(move || reserve(&backing, bytes));
         let outcome =
             async move { asked.await.unwrap_or_else(|ended| Err(Unreserved::Broken(ended.to_string()))) };
-        ctx.spawn(outcome.into_actor(self).map(then))
+        Task::run(ctx, self, outcome, then)
     }
 
     /// Smaller takes effect at once, and nothing that is held is dropped; larger when the memory is there.

@@ -109,9 +109,10 @@ impl Channel {
             Event::Flushed if self.farewell.ordered => self.farewell.flushed = true,
             Event::Delivered => self.farewell.delivered = true,
             Event::PeerFin { .. } => self.farewell.heard = true,
-            Event::PeerAbort { .. } => {
+            Event::PeerAbort { ending, .. } => {
                 self.farewell.aborted = true;
-                if self.state == State::ClosePending {
+                // What came before it may still be on its way to bsr.
+                if self.state == State::ClosePending && !leaves_bytes(ending) {
                     self.stop(&mut actions);
                 }
             }

@@ -64,6 +64,17 @@ fn close_pending_the_other_side_gives_up() {
     data.hears(Event::LocalGone).goes([Stopped, Connecting]);
 }
 
+/// An ABORT for a reason that leaves bytes behind ends the talk between the relays, not what bsr is still given.
+#[test]
+fn close_pending_the_other_drx_aborts_while_the_rest_is_written_to_bsr() {
+    for reason in [LinkLost, Partner, Operator] {
+        let mut data = delivering(Role::Connector);
+        data.hears(abort(1, reason)).stays().does([]);
+        data.hears(Event::Delivered).goes([Stopping]).does([CloseLocal(Gently)]);
+        data.hears(Event::LocalGone).goes([Stopped, Connecting]);
+    }
+}
+
 #[test]
 fn close_pending_bsr_leaves_while_the_rest_is_written_to_it() {
     let mut data = delivering(Role::Acceptor);

@@ -122,7 +122,7 @@ fn both_links_are_lost() {
 }
 
 /// The other DRX paired its channels differently: a stop that names another partner ends only the
-/// channel that it came on (docs/link.md 2a, rule 6).
+/// channel that it came on (docs/link.md 6, rule 6).
 #[test]
 fn a_stop_because_of_another_partner_ends_one_channel() {
     let mut relay = Relay::with_a_whole_session();

@@ -167,7 +167,7 @@ fn only_the_offer_that_is_meant_is_withdrawn() {
     connector.hears(Event::LocalGone).does([DialLocal(Data)]).is_in_attempt(3);
 }
 
-/// The offer belonged to the link that is lost (docs/link.md 2a, rule 3).
+/// The offer belonged to the link that is lost (docs/link.md 6, rule 3).
 #[test]
 fn a_remembered_offer_is_lost_with_its_link() {
     let mut connector = Story::established(Role::Connector, Data);
