@@ -202,8 +202,14 @@ impl Plan {
         }
     }
 
+    /// How long the news of a close may travel: a link that is resumed passes it on late.
+    pub fn longest_news(&self) -> Duration {
+        let resumed = if self.resume.is_zero() { Duration::ZERO } else { self.resume + KEEPALIVE };
+        self.longest_way() + resumed + Duration::from_secs(1)
+    }
+
     /// Nothing takes longer from one relay to the other, unless the line is broken.
-    pub fn longest_way(&self) -> Duration {
+    fn longest_way(&self) -> Duration {
         let of = |weather: Weather| weather.delay + weather.jitter + weather.detour;
         if self.faults.contains(&Fault::Weather) { of(self.line).max(of(SQUALL)) } else { of(self.line) }
     }

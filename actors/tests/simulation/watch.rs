@@ -101,9 +101,9 @@ impl World {
                 last = (session, Instant::now());
             }
             // Duplicates are sorted out meanwhile.
-            self.whole() && last.0.iter().copied().all(flows) && last.1.elapsed() > self.books.borrow().lag
+            self.whole() && last.0.iter().copied().all(flows) && last.1.elapsed() > STEADY
         };
-        let within = SETTLED + self.books.borrow().lag;
+        let within = SETTLED + STEADY;
         let took = self.until("a whole session carries bytes both ways", within, stands).await;
         self.trace.say(format!("---- whole after {took:.3?}"));
         let session = self.session();
@@ -204,6 +204,8 @@ const MOST_WIRES: usize = 64;
 const SETTLED: Duration = Duration::from_secs(30);
 /// Who dials meanwhile is reset before any byte, which may be so for a second.
 const DOOR_CLOSES: Duration = Duration::from_secs(1);
+/// Unchanged for so long: duplicates are sorted out, however late they came.
+const STEADY: Duration = Duration::from_secs(4);
 /// So many bytes more, and a session is said to carry them.
 const ENOUGH: u64 = 64;
 const META_BAB: u64 = 4 << 20;

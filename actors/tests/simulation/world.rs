@@ -66,7 +66,7 @@ impl World {
             floods: Cell::new(FLOODS),
             frames,
         });
-        world.books.borrow_mut().lag = world.plan.longest_way() + Duration::from_secs(1);
+        world.books.borrow_mut().lag = world.plan.longest_news();
         world.line(world.plan.line);
         world.local(world.plan.local);
         world
