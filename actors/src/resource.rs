@@ -380,6 +380,7 @@ impl Handler<ChannelEvent> for Resource {
             ChannelNews::Peer(epoch) => {
                 if self.peer.replace(epoch) != Some(epoch) {
                     for slot in Slot::ALL {
+                        self.lane(slot).memory.admission.borrow_mut().lives(epoch);
                         self.order(slot, ChannelOrder::PeerIs(epoch));
                     }
                 }

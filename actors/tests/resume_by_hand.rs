@@ -187,3 +187,28 @@ fn a_resume_is_not_told_to_come_again_by_a_relay_that_is_down() {
         assert_eq!(refused.refusal, Refusal::UnknownLink);
     });
 }
+
+#[test]
+fn a_late_dial_of_an_epoch_that_is_over_changes_nothing_on_the_other_lane() {
+    simulated(async {
+        let mut settings = resource("r0", 1, 2, 7789);
+        settings.link.resume_timeout = Duration::from_secs(10);
+        let one = site(&Arc::new(MemoryNet::new()), "node1", vec![settings]);
+        let old = |number| Hello { lane: Lane::One, ..hello(number) };
+        let new = |number| Hello { epoch: Epoch { started: 2, counter: 0 }, ..hello(number) };
+        let first = Dialled::with(&one, old(1)).await.unwrap();
+        drop(first);
+        let mut link = Dialled::with(&one, new(1)).await.unwrap();
+        let mut bsr = one.open(Data).await;
+        let attempt = link.offered().await;
+        link.established(attempt).await;
+        one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+        one.until(Role::Acceptor, Lane::One, State::Bridging).await;
+        let refused = Dialled::with(&one, old(2)).await.err().unwrap();
+        assert_eq!(refused.refusal, Refusal::Busy);
+        assert!(
+            timeout(Duration::from_secs(1), bsr.read_u8()).await.is_err(),
+            "a dial from before ended a session"
+        );
+    });
+}
