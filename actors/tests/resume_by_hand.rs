@@ -10,13 +10,13 @@ use common::by_hand::{Dialled, hello};
 use common::{Site, resource, simulated, site};
 use drx_actors::net::{MemoryNet, Stream};
 use drx_protocol::State;
-use drx_protocol::ending::EndReason;
+use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::{Credit, Frame};
 use drx_protocol::handshake::{Hello, Refusal};
 use drx_protocol::names::ChannelType::Data;
 use drx_protocol::names::{Attempt, Epoch, Lane, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A channel of node1's acceptor that carries bytes for a DRX played by hand.
 struct Carried {
@@ -210,5 +210,24 @@ fn a_late_dial_of_an_epoch_that_is_over_changes_nothing_on_the_other_lane() {
             timeout(Duration::from_secs(1), bsr.read_u8()).await.is_err(),
             "a dial from before ended a session"
         );
+    });
+}
+
+#[test]
+fn a_word_about_one_connection_is_not_said_of_another() {
+    simulated(async {
+        let Carried { mut bsr, one, mut link, attempt } = carried().await;
+        link.say(Frame::Abort { attempt: 0, ending: Ending::new(EndReason::Protocol) }).await;
+        sleep(Duration::from_secs(1)).await;
+        let mut link = Dialled::with(&one, resume(2, attempt, 0)).await.unwrap();
+        link.say(Frame::Abort { attempt, ending: Ending::new(EndReason::Failure) }).await;
+        let mut rest = Vec::new();
+        bsr.read_to_end(&mut rest).await.unwrap();
+        drop(bsr);
+        one.until(Role::Acceptor, Lane::Zero, State::Waiting).await;
+        drop(link);
+        one.until(Role::Acceptor, Lane::Zero, State::Bridging).await;
+        let last = one.channel(Role::Acceptor, Lane::Zero).await.last_stop.unwrap();
+        assert!(!last.contains("the other DRX closed the link: "), "{last}");
     });
 }

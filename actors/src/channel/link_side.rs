@@ -129,6 +129,7 @@ impl ChannelActor {
         self.link = Some(spawn(generation, on_exit(Part::Link, ctx), move |_| {
             LinkSocket::new(generation, stream, preface, channel, bab, counters, terms)
         }));
+        self.their_word = None; // that was about the connection before
         self.link_up_since = Some(Instant::now());
         self.peer_window = peer_window;
         self.peer = Some(peer);
