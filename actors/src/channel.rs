@@ -18,7 +18,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
 use drx_protocol::channel::{Action, Channel, EndedBy, Event, Place};
 use drx_protocol::frame::{Frame, StateCode};
-use drx_protocol::names::{Epoch, Role};
+use drx_protocol::names::{Epoch, Role, Round};
 use drx_protocol::session::Slot;
 use drx_protocol::{Standing, State};
 use slog::{Logger, debug, error, warn};
@@ -54,8 +54,10 @@ pub(crate) struct ChannelActor {
     link_up_since: Option<Instant>,
     /// The link is broken, and being resumed.
     resuming: Option<Resuming>,
-    /// What was received when a frame was damaged last.
-    damaged_at: Option<u64>,
+    /// The round, and what of it was received, when a frame was damaged last.
+    damaged_at: Option<(Round, u64)>,
+    /// When the link was resumed last.
+    resumed_at: Option<Instant>,
     /// Why the other DRX closes the link, if it has said so.
     their_word: Option<String>,
     peer: Option<Epoch>,
@@ -127,6 +129,7 @@ impl ChannelActor {
             link_up_since: None,
             resuming: None,
             damaged_at: None,
+            resumed_at: None,
             their_word: None,
             peer: None,
             peer_window: 0,

@@ -231,3 +231,25 @@ fn a_word_about_one_connection_is_not_said_of_another() {
         assert!(!last.contains("the other DRX closed the link: "), "{last}");
     });
 }
+
+#[test]
+fn two_damages_a_minute_apart_are_two() {
+    simulated(async {
+        let Carried { mut bsr, one, mut link, attempt } = carried().await;
+        link.stream.write_all(&[0xee; 40]).await.unwrap();
+        link.rest().await;
+        let mut link = Dialled::with(&one, resume(2, attempt, 0)).await.unwrap();
+        // This direction carries nothing but acknowledgements, for more than a minute.
+        for n in 0..61u64 {
+            bsr.write_all(b"x").await.unwrap();
+            link.hears("data", |frame| matches!(frame, Frame::Data { .. })).await;
+            link.say(Frame::Ack { attempt, credit: Credit { acknowledged: n + 1, window: 1 << 20 } }).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+        link.stream.write_all(&[0xee; 40]).await.unwrap();
+        link.rest().await;
+        Dialled::with(&one, resume(3, attempt, 61))
+            .await
+            .expect("another frame was damaged, not the same again");
+    });
+}
