@@ -332,8 +332,9 @@ impl ChannelActor {
         let generation = self.part_number();
         let (channel, counters) = (ctx.address().recipient(), Rc::clone(&self.counters));
         let budgets = (Rc::clone(&self.terms.data), Rc::clone(&self.terms.meta));
+        let data_heard = Rc::clone(&self.terms.data_heard);
         let bab = self.bab.get_or_insert_with(|| {
-            spawn(generation, on_exit(Part::Bab, ctx), |_| Bab::new(channel, counters, budgets))
+            spawn(generation, on_exit(Part::Bab, ctx), |_| Bab::new(channel, counters, budgets, data_heard))
         });
         bab.addr().clone()
     }

@@ -92,6 +92,7 @@ impl Resource {
             meta: Rc::new(Budget::new(META_BAB)),
             net: seed.net,
             epoch: seed.epoch,
+            data_heard: Rc::default(),
             started: Instant::now(),
             dials: seed.dials,
             quiet: RefCell::new(Quiet::new()),

@@ -6,7 +6,8 @@
 //! waits for it, and answered here it would make two disks differ. On the wire they are the same, so
 //! an idle ping is known by the silence before it:
 //!
-//! - bsr heard nothing on meta for `ping-int`, and nothing was on its way to it;
+//! - bsr heard nothing on meta for `ping-int`, and nothing was on its way to it; nor on data, which bsr takes for
+//!   a sign of life as well;
 //! - bsr said nothing on meta for a second, the shortest `ping-int` there is: the ping that ends a
 //!   resync comes right behind acknowledgements, those said or those heard.
 //!
@@ -33,6 +34,8 @@ pub struct Pings {
     said: Duration,
     /// When the last byte for bsr was written.
     heard: Duration,
+    /// When the last byte on data was.
+    heard_on_data: Duration,
     /// On the way to bsr: our answers, and behind them the stream's bytes.
     invented: u64,
     unwritten: u64,
@@ -81,6 +84,7 @@ impl Pings {
             strange: None,
             said: now,
             heard: now,
+            heard_on_data: Duration::ZERO,
             invented: 0,
             unwritten: 0,
             own: Interval::default(),
@@ -107,6 +111,11 @@ impl Pings {
         (mem::take(&mut self.kept), mem::take(&mut self.answered))
     }
 
+    /// The last byte for bsr on its session's data was written then.
+    pub fn heard_on_data(&mut self, at: Duration) {
+        self.heard_on_data = at;
+    }
+
     /// bsr said this.
     pub fn from_bsr(&mut self, now: Duration, bytes: &[u8]) -> Pass {
         let mut pass = Pass::default();
@@ -130,7 +139,7 @@ impl Pings {
                 if self.may_answer(now) {
                     self.answer(&ping, bytes.len() - rest.len(), &mut pass);
                 }
-                self.own.pinged(now.saturating_sub(self.heard));
+                self.own.pinged(self.silence(now));
             }
             Ok(Some(packet)) => self.is_bsr |= packet.command == Packet::FEATURES,
             Ok(None) => {}
@@ -186,6 +195,11 @@ impl Pings {
         self.own.known.or(self.other.known).unwrap_or(default)
     }
 
+    /// How long bsr has heard nothing at all.
+    fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.heard.max(self.heard_on_data))
+    }
+
     fn holds(&self, now: Duration) -> bool {
         self.until.is_some_and(|until| now < until)
     }
@@ -194,7 +208,7 @@ impl Pings {
         self.holds(now)
             && self.hears.at_boundary()
             && self.unwritten + self.invented == 0
-            && now.saturating_sub(self.heard) + LATE >= self.ping_int()
+            && self.silence(now) + LATE >= self.ping_int()
     }
 
     fn answer(&mut self, ping: &Packet, of_these: usize, pass: &mut Pass) {

@@ -23,6 +23,7 @@ use crate::local::{LocalSocket, StopReading, ToBsr};
 /// One round's buffer and accounts.
 pub(super) struct Round {
     pub(super) attempt: Attempt,
+    pub(super) channel_type: ChannelType,
     pub(super) local: Addr<LocalSocket>,
     /// None while it is broken.
     pub(super) link: Option<Addr<LinkSocket>>,
@@ -58,6 +59,7 @@ impl Round {
     pub(super) fn new(begin: Begin, budget: Rc<Budget>, channel: &Recipient<BabEvent>) -> Round {
         Round {
             attempt: begin.attempt,
+            channel_type: begin.channel_type,
             local: begin.local,
             link: Some(begin.link),
             store: Store::new(budget.room()),
