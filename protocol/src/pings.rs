@@ -11,6 +11,8 @@
 //! - bsr said nothing on meta for a second, the shortest `ping-int` there is: the ping that ends a
 //!   resync comes right behind acknowledgements, those said or those heard.
 //!
+//! And none is answered while another one waits for the other bsr's answer.
+//!
 //! `ping-int` is not on the wire either. It is a whole number of seconds; two pings in a row after
 //! the same silence show it, of this bsr or else of the other, which has the same configuration. Before
 //! that it is taken for the default: BSR's, if meta began as only BSR's does, else DRBD's longer one.
@@ -39,6 +41,9 @@ pub struct Pings {
     /// On the way to bsr: our answers, and behind them the stream's bytes.
     invented: u64,
     unwritten: u64,
+    /// Pings that went to the other bsr, whose answers are still to come. Answers look all alike: bsr would take
+    /// one of ours for the one that it waits for.
+    asked: u64,
     own: Interval,
     other: Interval,
     is_bsr: bool,
@@ -87,6 +92,7 @@ impl Pings {
             heard_on_data: Duration::ZERO,
             invented: 0,
             unwritten: 0,
+            asked: 0,
             own: Interval::default(),
             other: Interval::default(),
             is_bsr: false,
@@ -139,9 +145,10 @@ impl Pings {
                 if self.may_answer(now) {
                     self.answer(&ping, bytes.len() - rest.len(), &mut pass);
                 }
+                self.asked += u64::from(pass.answer.is_none());
                 self.own.pinged(self.silence(now));
             }
-            Ok(Some(packet)) => self.is_bsr |= packet.command == Packet::FEATURES,
+            Ok(Some(packet)) => self.passes(&packet),
             Ok(None) => {}
             Err(strange) => pass.strange = Some(strange),
         }
@@ -149,7 +156,7 @@ impl Pings {
         // What follows in the same piece is not the first after a silence.
         while pass.strange.is_none() {
             match self.says.next(&mut rest) {
-                Ok(Some(packet)) => self.is_bsr |= packet.command == Packet::FEATURES,
+                Ok(Some(packet)) => self.passes(&packet),
                 Ok(None) => break,
                 Err(strange) => pass.strange = Some(strange),
             }
@@ -170,6 +177,9 @@ impl Pings {
             match self.hears.next(&mut rest) {
                 Ok(Some(ping)) if first && ping.is_ping() => {
                     self.other.pinged(now.saturating_sub(self.said));
+                }
+                Ok(Some(packet)) if packet.command == Packet::PING_ACK => {
+                    self.asked = self.asked.saturating_sub(1);
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => break None,
@@ -195,6 +205,12 @@ impl Pings {
         self.own.known.or(self.other.known).unwrap_or(default)
     }
 
+    /// This goes to the other bsr.
+    fn passes(&mut self, packet: &Packet) {
+        self.is_bsr |= packet.command == Packet::FEATURES;
+        self.asked += u64::from(packet.is_ping());
+    }
+
     /// How long bsr has heard nothing at all.
     fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.heard.max(self.heard_on_data))
@@ -207,6 +223,7 @@ impl Pings {
     fn may_answer(&self, now: Duration) -> bool {
         self.holds(now)
             && self.hears.at_boundary()
+            && self.asked == 0
             && self.unwritten + self.invented == 0
             && self.silence(now) + LATE >= self.ping_int()
     }
