@@ -162,7 +162,12 @@ impl Resource {
     }
 
     fn start_later(&mut self, slot: Slot, from: State, delay: Duration, ctx: &mut Context<Self>) {
-        let restart = ctx.run_later(delay, move |resource, ctx| resource.start(slot, from, ctx));
+        let restart = ctx.run_later(delay, move |resource, ctx| {
+            // A timer that is cancelled in the turn in which it is due comes here all the same.
+            if resource.lane(slot).restart.is_some() {
+                resource.start(slot, from, ctx);
+            }
+        });
         self.lane(slot).restart = Some(restart);
     }
 

@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
-use drx_protocol::Standing;
 use drx_protocol::admission::{Dial, Verdict};
 use drx_protocol::channel::{Event, Place};
 use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::Frame;
 use drx_protocol::handshake::{Hello, Name, Refusal, Versions, Welcome};
 use drx_protocol::names::{Epoch, LinkId};
+use drx_protocol::{Standing, State};
 use slog::{info, warn};
 use tokio::time::{Instant, timeout};
 
@@ -46,6 +46,9 @@ impl ChannelActor {
             }
         };
         let handle = ctx.spawn(dialled.into_actor(self).map(move |met, channel, ctx| {
+            if channel.machine.state() != State::Bridging {
+                return; // another dial was faster
+            }
             channel.dialling_drx = None;
             match met {
                 Ok((stream, welcome)) => channel.welcomed(stream, &welcome, ctx),

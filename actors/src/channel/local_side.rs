@@ -75,15 +75,21 @@ impl ChannelActor {
             }
         };
         let handle = ctx.spawn(dialled.into_actor(self).map(move |dialled, channel, ctx| {
-            channel.dialling_bsr = None;
-            if channel.machine.attempt() != attempt || channel.machine.state() != State::Connecting {
+            let machine = &channel.machine;
+            let offered = machine.channel_type() == Some(channel_type) && machine.attempt() == attempt;
+            // What is cancelled in the turn in which it ends comes here all the same.
+            if !offered || machine.state() != State::Connecting {
                 return; // the offer it was for is withdrawn
             }
+            channel.dialling_bsr = None;
             match dialled {
                 Ok(stream) => channel.bsr_answered(stream, channel_type, ctx),
                 Err(error) => {
                     channel.complain(format!("bsr at {bsr} does not take our connection: {error}"));
                     let again = ctx.run_later(retry, move |channel, ctx| {
+                        if channel.dialling_bsr.is_none() {
+                            return; // cancelled in this very turn
+                        }
                         channel.dial_bsr(channel_type, (retry * 2).min(LONGEST_RETRY), ctx);
                     });
                     channel.backing_off = true;

@@ -84,6 +84,9 @@ impl ChannelActor {
         self.addresses.remote = None;
         let patience = self.terms.settings.link.resume_timeout;
         let timer = ctx.run_later(patience, move |channel, ctx| {
+            if channel.resuming.is_none() {
+                return; // cancelled in this very turn
+            }
             channel.feed(Event::LinkLost, &format!("the link was not resumed within {patience:.1?}"), ctx);
         });
         self.resuming = Some(Resuming {
