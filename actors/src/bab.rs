@@ -18,6 +18,7 @@ mod reading;
 mod round;
 mod store;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use drx_protocol::ending::Ending;
 use drx_protocol::frame::Frame;
 use drx_protocol::meta::Strange;
 use drx_protocol::names::{Attempt, ChannelType};
+use tokio::time::Instant;
 
 use crate::api::Reserve;
 use crate::budget::Budget;
@@ -151,6 +153,8 @@ pub(crate) struct Bab {
     counters: Rc<Counters>,
     /// For data, for meta.
     budgets: (Rc<Budget>, Rc<Budget>),
+    /// When bsr last heard something on data, on any of the resource's channels.
+    data_heard: Rc<Cell<Option<Instant>>>,
     round: Option<Round>,
 }
 
@@ -159,8 +163,9 @@ impl Bab {
         channel: Recipient<BabEvent>,
         counters: Rc<Counters>,
         budgets: (Rc<Budget>, Rc<Budget>),
+        data_heard: Rc<Cell<Option<Instant>>>,
     ) -> Bab {
-        Bab { channel, counters, budgets, round: None }
+        Bab { channel, counters, budgets, data_heard, round: None }
     }
 
     /// What follows from any change: send, acknowledge, read on, notice.
@@ -279,7 +284,7 @@ impl Handler<FromBsr> for Bab {
 
     fn handle(&mut self, FromBsr(bytes): FromBsr, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
-        round.sift(bytes, &self.counters);
+        round.sift(bytes, self.data_heard.get(), &self.counters);
         self.go_on(ctx);
     }
 }
@@ -304,6 +309,9 @@ impl Handler<Written> for Bab {
 
     fn handle(&mut self, Written(bytes): Written, ctx: &mut Context<Self>) {
         let Some(round) = &mut self.round else { return };
+        if round.channel_type == ChannelType::Data {
+            self.data_heard.set(Some(Instant::now()));
+        }
         let bytes = round.written(bytes);
         // What was thrown away is accounted for already.
         round.inbound.wrote(bytes.min(round.inbound.pending()));

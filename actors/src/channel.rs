@@ -18,7 +18,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use drx_protocol::channel::{Action, Channel, EndedBy, Event, Place};
 use drx_protocol::frame::{Frame, StateCode};
-use drx_protocol::names::{Epoch, Role};
+use drx_protocol::names::{Epoch, Role, Round};
 use drx_protocol::session::Slot;
 use drx_protocol::{Standing, State};
 use slog::{Logger, debug, error, warn};
@@ -55,8 +55,10 @@ pub(crate) struct ChannelActor {
     link_up_since: Option<Instant>,
     /// The link is broken, and being resumed.
     resuming: Option<Resuming>,
-    /// What was received when a frame was damaged last.
-    damaged_at: Option<u64>,
+    /// The round, and what of it was received, when a frame was damaged last.
+    damaged_at: Option<(Round, u64)>,
+    /// When the link was resumed last.
+    resumed_at: Option<Instant>,
     /// Why the other DRX closes the link, if it has said so.
     their_word: Option<String>,
     peer: Option<Epoch>,
@@ -128,6 +130,7 @@ impl ChannelActor {
             link_up_since: None,
             resuming: None,
             damaged_at: None,
+            resumed_at: None,
             their_word: None,
             peer: None,
             peer_window: 0,
@@ -330,8 +333,9 @@ impl ChannelActor {
         let generation = self.part_number();
         let (channel, counters) = (ctx.address().recipient(), Rc::clone(&self.counters));
         let budgets = (Rc::clone(&self.terms.data), Rc::clone(&self.terms.meta));
+        let data_heard = Rc::clone(&self.terms.data_heard);
         let bab = self.bab.get_or_insert_with(|| {
-            spawn(generation, on_exit(Part::Bab, ctx), |_| Bab::new(channel, counters, budgets))
+            spawn(generation, on_exit(Part::Bab, ctx), |_| Bab::new(channel, counters, budgets, data_heard))
         });
         bab.addr().clone()
     }

@@ -93,6 +93,7 @@ impl Resource {
             meta: Rc::new(Budget::new(META_BAB)),
             net: seed.net,
             epoch: seed.epoch,
+            data_heard: Rc::default(),
             started: Instant::now(),
             dials: seed.dials,
             quiet: RefCell::new(Quiet::new()),
@@ -382,6 +383,7 @@ impl Handler<ChannelEvent> for Resource {
             ChannelNews::Peer(epoch) => {
                 if self.peer.replace(epoch) != Some(epoch) {
                     for slot in Slot::ALL {
+                        self.lane(slot).memory.admission.borrow_mut().lives(epoch);
                         self.order(slot, ChannelOrder::PeerIs(epoch));
                     }
                 }

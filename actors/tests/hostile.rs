@@ -10,11 +10,12 @@ use std::time::Duration;
 use common::by_hand::Dialled;
 use common::{Site, resource, simulated, site};
 use drx_actors::api::{Operate, Verb};
-use drx_actors::net::MemoryNet;
+use drx_actors::net::{Listener, MemoryNet, Net, SocketOptions, Stream};
 use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::{Credit, Frame, StateCode};
+use drx_protocol::handshake::{Answer, Hello, Needed, VERSION, Welcome, needed};
 use drx_protocol::names::ChannelType::Data;
-use drx_protocol::names::{Lane, Role};
+use drx_protocol::names::{Epoch, Lane, Role};
 use drx_protocol::{Standing, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -115,4 +116,51 @@ fn nothing_is_taken_behind_a_violation() {
         bsr.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"");
     });
+}
+
+/// What a future does when it ends is done even if it was cancelled in the same turn.
+#[test]
+fn a_dial_to_bsr_that_ends_while_its_offer_is_withdrawn_leaves_no_connection() {
+    simulated(async {
+        let net = Arc::new(MemoryNet::new());
+        let outside = "10.77.9.2:7780".parse().unwrap();
+        let mut outside = net.listen(outside, 8, &SocketOptions::link()).await.unwrap();
+        let one = site(&net, "node1", vec![resource("r0", 1, 2, 7789)]);
+        let mut bsr = one.listen().await;
+        let mut link = dialled_by(&mut outside).await;
+        let _other_lane = dialled_by(&mut outside).await;
+        let credit = Credit { acknowledged: 0, window: 1 << 20 };
+        let offer = Frame::Offer { attempt: 1, credit, channel: Data };
+        let withdrawn = Frame::Abort { attempt: 1, ending: Ending::new(EndReason::BsrClosed) };
+        link.write_all(&[&offer.head(true)[..], &withdrawn.head(true)[..]].concat()).await.unwrap();
+        let (mut taken, _) =
+            timeout(Duration::from_secs(1), bsr.accept()).await.expect("it is dialled").unwrap();
+        let closed = timeout(Duration::from_secs(1), taken.read_to_end(&mut Vec::new())).await;
+        assert!(closed.is_ok(), "bsr has a connection that nobody knows of");
+    });
+}
+
+/// The other DRX takes a dial.
+async fn dialled_by(outside: &mut Box<dyn Listener>) -> Box<dyn Stream> {
+    let (mut stream, _) = outside.accept().await.unwrap();
+    let mut hello = Vec::new();
+    while let Needed::More(more) = needed(&hello).unwrap() {
+        let start = hello.len();
+        hello.resize(start + more, 0);
+        stream.read_exact(&mut hello[start..]).await.unwrap();
+    }
+    let Hello { lane, link, .. } = Hello::decode(&hello).unwrap();
+    let welcome = Welcome {
+        version: VERSION,
+        lane,
+        resumed: None,
+        checksums: true,
+        link,
+        epoch: Epoch { started: 1, counter: 0 },
+        next_offset: 0,
+        window: 1 << 20,
+        codec: None,
+    };
+    stream.write_all(&Answer::Welcome(welcome).encode()).await.unwrap();
+    stream
 }

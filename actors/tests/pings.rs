@@ -315,3 +315,27 @@ fn pings_are_not_looked_for_on_data() {
         assert_eq!(data.held_pings, 0);
     });
 }
+
+#[test]
+fn a_ping_is_not_idle_while_data_comes() {
+    simulated(async {
+        let (one, two) = sites(true);
+        let mut session = begin(&one, &two).await;
+        // Meta's line alone is away: node2 dials node1 for it.
+        one.net.take_down(outside(&one));
+        one.net.wires().iter().filter(|wire| wire.to() == outside(&one)).for_each(Wire::cut);
+        one.eventually("meta alone is being resumed", async |site| {
+            let channels = site.report().await.channels;
+            channels.iter().filter(|channel| channel.standing == Standing::Resuming).count() == 1
+        })
+        .await;
+        let [data_one, data_two] = &mut session.data;
+        let meta_one = &mut session.meta[0];
+        for _ in 0..5 {
+            sleep(SECOND).await;
+            passes(data_two, data_one, b"what is replicated").await;
+        }
+        meta_one.write_all(PING).await.unwrap();
+        assert!(hears(meta_one, b"").await);
+    });
+}

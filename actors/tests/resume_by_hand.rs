@@ -10,13 +10,13 @@ use common::by_hand::{Dialled, hello};
 use common::{Site, resource, simulated, site};
 use drx_actors::net::{MemoryNet, Stream};
 use drx_protocol::State;
-use drx_protocol::ending::EndReason;
+use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::{Credit, Frame};
 use drx_protocol::handshake::{Hello, Refusal};
 use drx_protocol::names::ChannelType::Data;
 use drx_protocol::names::{Attempt, Epoch, Lane, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A channel of node1's acceptor that carries bytes for a DRX played by hand.
 struct Carried {
@@ -185,5 +185,71 @@ fn a_resume_is_not_told_to_come_again_by_a_relay_that_is_down() {
         one.relay.send(down).await.unwrap().unwrap();
         let refused = Dialled::with(&one, resume(2, attempt, 0)).await.err().unwrap();
         assert_eq!(refused.refusal, Refusal::UnknownLink);
+    });
+}
+
+#[test]
+fn a_late_dial_of_an_epoch_that_is_over_changes_nothing_on_the_other_lane() {
+    simulated(async {
+        let mut settings = resource("r0", 1, 2, 7789);
+        settings.link.resume_timeout = Duration::from_secs(10);
+        let one = site(&Arc::new(MemoryNet::new()), "node1", vec![settings]);
+        let old = |number| Hello { lane: Lane::One, ..hello(number) };
+        let new = |number| Hello { epoch: Epoch { started: 2, counter: 0 }, ..hello(number) };
+        let first = Dialled::with(&one, old(1)).await.unwrap();
+        drop(first);
+        let mut link = Dialled::with(&one, new(1)).await.unwrap();
+        let mut bsr = one.open(Data).await;
+        let attempt = link.offered().await;
+        link.established(attempt).await;
+        one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+        one.until(Role::Acceptor, Lane::One, State::Bridging).await;
+        let refused = Dialled::with(&one, old(2)).await.err().unwrap();
+        assert_eq!(refused.refusal, Refusal::Busy);
+        assert!(
+            timeout(Duration::from_secs(1), bsr.read_u8()).await.is_err(),
+            "a dial from before ended a session"
+        );
+    });
+}
+
+#[test]
+fn a_word_about_one_connection_is_not_said_of_another() {
+    simulated(async {
+        let Carried { mut bsr, one, mut link, attempt } = carried().await;
+        link.say(Frame::Abort { attempt: 0, ending: Ending::new(EndReason::Protocol) }).await;
+        sleep(Duration::from_secs(1)).await;
+        let mut link = Dialled::with(&one, resume(2, attempt, 0)).await.unwrap();
+        link.say(Frame::Abort { attempt, ending: Ending::new(EndReason::Failure) }).await;
+        let mut rest = Vec::new();
+        bsr.read_to_end(&mut rest).await.unwrap();
+        drop(bsr);
+        one.until(Role::Acceptor, Lane::Zero, State::Waiting).await;
+        drop(link);
+        one.until(Role::Acceptor, Lane::Zero, State::Bridging).await;
+        let last = one.channel(Role::Acceptor, Lane::Zero).await.last_stop.unwrap();
+        assert!(!last.contains("the other DRX closed the link: "), "{last}");
+    });
+}
+
+#[test]
+fn two_damages_a_minute_apart_are_two() {
+    simulated(async {
+        let Carried { mut bsr, one, mut link, attempt } = carried().await;
+        link.stream.write_all(&[0xee; 40]).await.unwrap();
+        link.rest().await;
+        let mut link = Dialled::with(&one, resume(2, attempt, 0)).await.unwrap();
+        // This direction carries nothing but acknowledgements, for more than a minute.
+        for n in 0..61u64 {
+            bsr.write_all(b"x").await.unwrap();
+            link.hears("data", |frame| matches!(frame, Frame::Data { .. })).await;
+            link.say(Frame::Ack { attempt, credit: Credit { acknowledged: n + 1, window: 1 << 20 } }).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+        link.stream.write_all(&[0xee; 40]).await.unwrap();
+        link.rest().await;
+        Dialled::with(&one, resume(3, attempt, 61))
+            .await
+            .expect("another frame was damaged, not the same again");
     });
 }

@@ -71,6 +71,13 @@ impl Admission {
         self.highest = highest;
     }
 
+    /// The other relay was heard of elsewhere: what dials here from a life before that one is late, too.
+    pub fn lives(&mut self, epoch: Epoch) {
+        if self.peer.is_none_or(|peer| peer < epoch) {
+            (self.peer, self.highest, self.older) = (Some(epoch), 0, 0);
+        }
+    }
+
     /// Decides about a dial to `channel`.
     pub fn admit(&mut self, dial: &Dial, channel: &Channel) -> Verdict {
         if self.rules.late_dials_change_nothing && self.overtaken(dial) {

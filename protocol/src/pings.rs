@@ -6,9 +6,12 @@
 //! waits for it, and answered here it would make two disks differ. On the wire they are the same, so
 //! an idle ping is known by the silence before it:
 //!
-//! - bsr heard nothing on meta for `ping-int`, and nothing was on its way to it;
+//! - bsr heard nothing on meta for `ping-int`, and nothing was on its way to it; nor on data, which bsr takes for
+//!   a sign of life as well;
 //! - bsr said nothing on meta for a second, the shortest `ping-int` there is: the ping that ends a
 //!   resync comes right behind acknowledgements, those said or those heard.
+//!
+//! And none is answered while another one waits for the other bsr's answer.
 //!
 //! `ping-int` is not on the wire either. It is a whole number of seconds; two pings in a row after
 //! the same silence show it, of this bsr or else of the other, which has the same configuration. Before
@@ -33,9 +36,14 @@ pub struct Pings {
     said: Duration,
     /// When the last byte for bsr was written.
     heard: Duration,
+    /// When the last byte on data was.
+    heard_on_data: Duration,
     /// On the way to bsr: our answers, and behind them the stream's bytes.
     invented: u64,
     unwritten: u64,
+    /// Pings that went to the other bsr, whose answers are still to come. Answers look all alike: bsr would take
+    /// one of ours for the one that it waits for.
+    asked: u64,
     own: Interval,
     other: Interval,
     is_bsr: bool,
@@ -81,8 +89,10 @@ impl Pings {
             strange: None,
             said: now,
             heard: now,
+            heard_on_data: Duration::ZERO,
             invented: 0,
             unwritten: 0,
+            asked: 0,
             own: Interval::default(),
             other: Interval::default(),
             is_bsr: false,
@@ -105,6 +115,11 @@ impl Pings {
     pub fn let_go(&mut self) -> (Header, u64) {
         self.until = None;
         (mem::take(&mut self.kept), mem::take(&mut self.answered))
+    }
+
+    /// The last byte for bsr on its session's data was written then.
+    pub fn heard_on_data(&mut self, at: Duration) {
+        self.heard_on_data = at;
     }
 
     /// bsr said this.
@@ -130,9 +145,10 @@ impl Pings {
                 if self.may_answer(now) {
                     self.answer(&ping, bytes.len() - rest.len(), &mut pass);
                 }
-                self.own.pinged(now.saturating_sub(self.heard));
+                self.asked += u64::from(pass.answer.is_none());
+                self.own.pinged(self.silence(now));
             }
-            Ok(Some(packet)) => self.is_bsr |= packet.command == Packet::FEATURES,
+            Ok(Some(packet)) => self.passes(&packet),
             Ok(None) => {}
             Err(strange) => pass.strange = Some(strange),
         }
@@ -140,7 +156,7 @@ impl Pings {
         // What follows in the same piece is not the first after a silence.
         while pass.strange.is_none() {
             match self.says.next(&mut rest) {
-                Ok(Some(packet)) => self.is_bsr |= packet.command == Packet::FEATURES,
+                Ok(Some(packet)) => self.passes(&packet),
                 Ok(None) => break,
                 Err(strange) => pass.strange = Some(strange),
             }
@@ -161,6 +177,9 @@ impl Pings {
             match self.hears.next(&mut rest) {
                 Ok(Some(ping)) if first && ping.is_ping() => {
                     self.other.pinged(now.saturating_sub(self.said));
+                }
+                Ok(Some(packet)) if packet.command == Packet::PING_ACK => {
+                    self.asked = self.asked.saturating_sub(1);
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => break None,
@@ -186,6 +205,17 @@ impl Pings {
         self.own.known.or(self.other.known).unwrap_or(default)
     }
 
+    /// This goes to the other bsr.
+    fn passes(&mut self, packet: &Packet) {
+        self.is_bsr |= packet.command == Packet::FEATURES;
+        self.asked += u64::from(packet.is_ping());
+    }
+
+    /// How long bsr has heard nothing at all.
+    fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.heard.max(self.heard_on_data))
+    }
+
     fn holds(&self, now: Duration) -> bool {
         self.until.is_some_and(|until| now < until)
     }
@@ -193,8 +223,9 @@ impl Pings {
     fn may_answer(&self, now: Duration) -> bool {
         self.holds(now)
             && self.hears.at_boundary()
+            && self.asked == 0
             && self.unwritten + self.invented == 0
-            && now.saturating_sub(self.heard) + LATE >= self.ping_int()
+            && self.silence(now) + LATE >= self.ping_int()
     }
 
     fn answer(&mut self, ping: &Packet, of_these: usize, pass: &mut Pass) {

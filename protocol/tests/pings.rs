@@ -123,6 +123,12 @@ fn a_ping_is_not_idle_if_bsr_said_something_before_it() {
     // In one piece.
     let mut bsr = Bsr::new();
     bsr.held().after(9.0).only_says(&[&ack[..], PING].concat());
+    // Its answer is still to come, and another one would be taken for it.
+    assert!(!bsr.after(3.0).is_answered(PING));
+    bsr.hears(PING_ACK);
+    assert!(!bsr.after(3.0).is_answered(PING));
+    bsr.hears(PING_ACK);
+    bsr.hears(PING_ACK);
     assert!(bsr.after(3.0).is_answered(PING));
     // A second ping behind an idle one is none.
     let mut bsr = Bsr::new();
@@ -146,6 +152,7 @@ fn nothing_is_said_to_bsr_while_something_is_on_its_way() {
     assert_eq!(bsr.pings.to_bsr(bsr.now, PING_ACK), None);
     assert!(!bsr.held().after(5.0).is_answered(PING));
     bsr.written(16, 16);
+    bsr.hears(PING_ACK);
     let answer = bsr.after(5.0).says(PING).answer.unwrap();
     // The answer is on its way, and behind it something of the other side's.
     assert_eq!(bsr.pings.to_bsr(bsr.now, PING_ACK), None);

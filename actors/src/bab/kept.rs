@@ -109,8 +109,9 @@ impl Mapped {
     }
 
     fn slice(&self, from: usize, to: usize) -> Bytes {
-        // The whole is looked at once each time it is sent, when its first byte is.
-        if let Some(sum) = self.sum.filter(|_| from == 0) {
+        // The whole is looked at for each part: the rest may be sent hours after the first bytes, and a
+        // resume may begin in the middle.
+        if let Some(sum) = self.sum {
             let same = crc32c::crc32c(self.span.as_ref()) == sum;
             assert!(same, "the BAB's file gave back other bytes than were written to it");
         }
@@ -139,6 +140,15 @@ mod tests {
         let good = Mapped::new(writer.write(b"good"), true);
         let mut spoilt = Kept::Mapped(Mapped { span: writer.write(b"evil"), ..good });
         spoilt.slice(0, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "the BAB's file gave back other bytes")]
+    fn spoilt_bytes_are_not_sent_from_the_middle() {
+        let mut writer = writer();
+        let good = Mapped::new(writer.write(b"good"), true);
+        let mut spoilt = Kept::Mapped(Mapped { span: writer.write(b"evil"), ..good });
+        spoilt.slice(2, 4);
     }
 
     #[test]

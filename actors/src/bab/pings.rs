@@ -53,10 +53,13 @@ impl Round {
     /// bsr said this: all of it is for the other DRX, but a ping that is answered here.
     ///
     /// What is held back, less than a header, still counts as granted: it has not come to the BAB yet.
-    pub(super) fn sift(&mut self, bytes: Bytes, counters: &Counters) {
+    pub(super) fn sift(&mut self, bytes: Bytes, data_heard: Option<Instant>, counters: &Counters) {
         let Some(holding) = self.holding.as_mut().filter(|_| !self.complete && !self.parted) else {
             return self.keep(bytes);
         };
+        if let Some(heard) = data_heard {
+            holding.pings.heard_on_data(heard.saturating_duration_since(holding.since));
+        }
         let pass = holding.pings.from_bsr(holding.since.elapsed(), &bytes);
         holding.give_up(pass.strange);
         if let Some(answer) = pass.answer {

@@ -24,6 +24,7 @@ use crate::task::Task;
 /// One round's buffer and accounts.
 pub(super) struct Round {
     pub(super) attempt: Attempt,
+    pub(super) channel_type: ChannelType,
     pub(super) local: Addr<LocalSocket>,
     /// None while it is broken.
     pub(super) link: Option<Addr<LinkSocket>>,
@@ -59,6 +60,7 @@ impl Round {
     pub(super) fn new(begin: Begin, budget: Rc<Budget>, channel: &Recipient<BabEvent>) -> Round {
         Round {
             attempt: begin.attempt,
+            channel_type: begin.channel_type,
             local: begin.local,
             link: Some(begin.link),
             store: Store::new(budget.room()),

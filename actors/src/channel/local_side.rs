@@ -78,16 +78,14 @@ impl ChannelActor {
         let dial = Task::run(ctx, self, dialled, move |dialled, channel, ctx| {
             channel.dialling_bsr = None;
             if !channel.is_offered(attempt, channel_type) {
-                return; // withdrawn: a future that is ready is polled once more after it was cancelled
+                return; // the offer it was for is withdrawn
             }
             match dialled {
                 Ok(stream) => channel.bsr_answered(stream, channel_type, ctx),
                 Err(error) => {
                     channel.complain(format!("bsr at {bsr} does not take our connection: {error}"));
                     let again = Task::later(ctx, retry, move |channel: &mut Self, ctx| {
-                        if channel.is_offered(attempt, channel_type) {
-                            channel.dial_bsr(channel_type, (retry * 2).min(LONGEST_RETRY), ctx);
-                        }
+                        channel.dial_bsr(channel_type, (retry * 2).min(LONGEST_RETRY), ctx);
                     });
                     channel.backing_off = true;
                     channel.dialling_bsr = Some(again);

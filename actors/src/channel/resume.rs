@@ -100,11 +100,15 @@ impl ChannelActor {
     /// The BAB has said where it stands: now the other DRX can be told.
     pub(super) fn at_standstill(&mut self, standstill: Standstill, ctx: &mut Context<Self>) {
         let received = standstill.received();
-        let Some(resuming) = &mut self.resuming else { return };
+        let (Some(round), Some(resuming)) = (self.machine.round(), &mut self.resuming) else { return };
         resuming.standstill = Some(standstill);
-        if resuming.damaged && self.damaged_at.replace(received) == Some(received) {
-            // What is sent again is damaged again: the line, or the other DRX, does so every time.
-            return self.feed(Event::LinkLost, "the same frame was damaged again", ctx);
+        if resuming.damaged {
+            let here = (round, received);
+            let at_once = self.resumed_at.is_some_and(|resumed| resuming.since - resumed < SENT_AGAIN);
+            if self.damaged_at.replace(here) == Some(here) && at_once {
+                // What is sent again is damaged again: the line, or the other DRX, does so every time.
+                return self.feed(Event::LinkLost, "the same frame was damaged again", ctx);
+            }
         }
         match (self.slot.role, resuming.arrived.take()) {
             (Role::Connector, _) => self.dial_again(ctx),
@@ -131,6 +135,7 @@ impl ChannelActor {
         let since = self.link_up_since;
         self.linked(stream, preface, checksums, window, epoch, ctx);
         self.link_up_since = since; // it is the same link
+        self.resumed_at = Some(Instant::now());
         if let (Some(bab), Some(link)) = (&self.bab, &self.link) {
             bab.addr().do_send(GoOn { link: link.addr().clone(), next, window });
         }
@@ -334,3 +339,6 @@ impl ChannelActor {
 
 /// Between two dials to resume a link.
 const DIAL_AGAIN: Duration = Duration::from_millis(500);
+/// What is sent again comes first on the new connection. A frame that is damaged later than this is another
+/// one, also where nothing but acknowledgements came meanwhile.
+const SENT_AGAIN: Duration = Duration::from_secs(60);

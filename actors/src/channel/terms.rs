@@ -23,6 +23,8 @@ pub(crate) struct Terms {
     pub(crate) epoch: Epoch,
     pub(crate) data: Rc<Budget>,
     pub(crate) meta: Rc<Budget>,
+    /// When bsr last heard something on data.
+    pub(crate) data_heard: Rc<Cell<Option<Instant>>>,
     pub(crate) started: Instant,
     pub(crate) dials: Arc<AtomicU64>,
     /// Strangers at `inside` do not fill the log.
