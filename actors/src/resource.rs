@@ -244,6 +244,7 @@ impl Resource {
         lane.moved(State::Stopped, "nothing of it is left");
         *lane.memory.last_stop.borrow_mut() = Some(what.to_owned());
         self.over(slot);
+        self.open_or_close_the_door(ctx);
         if !self.up {
             return self.settled(ctx);
         }

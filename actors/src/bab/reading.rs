@@ -90,13 +90,19 @@ impl Pace {
         Some(DripNews::Ended { bytes, lasted: last - since })
     }
 
-    /// Grants what there is below the high mark, up to [`READ_AHEAD`].
+    /// Grants what there is below the high mark, a read ahead at most.
     fn flow(&mut self, budget: &Budget) -> u64 {
-        let wanted = READ_AHEAD.saturating_sub(self.granted);
+        let wanted = self.ahead(budget).saturating_sub(self.granted);
         let more = budget.promise(wanted.min(self.room(budget)));
         self.granted += more;
         self.flowed += more;
         more
+    }
+
+    /// What bsr's connection may read before it asks again. The resource's four lanes share the budget, and one
+    /// that may read nothing does not see its bsr leave: none is promised more than its quarter.
+    fn ahead(&self, budget: &Budget) -> u64 {
+        READ_AHEAD.min(budget.size() / 4)
     }
 
     /// Whether bsr may soon have to wait for room: then turns begin.
@@ -163,7 +169,7 @@ impl Pace {
 
 impl Round {
     pub(super) fn read_on(&mut self, ctx: &mut Context<Bab>) {
-        if !self.reading || self.pace.granted() > READ_AHEAD / 2 {
+        if !self.reading || self.pace.granted() > self.pace.ahead(&self.budget) / 2 {
             return;
         }
         let unsent = self.out.unsent() + self.queued as u64;
@@ -245,7 +251,7 @@ impl Round {
     }
 }
 
-/// What bsr's connection may read before it asks again: two large reads.
+/// What bsr's connection may read before it asks again, in a BAB of 2 MiB and more: two large reads.
 const READ_AHEAD: u64 = 512 * 1024;
 /// Unsent bytes that the BAB reads ahead while the link drains them (docs/testing.md: 17 MiB resident
 /// instead of 108).

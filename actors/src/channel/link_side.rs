@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 
 use actix::{AsyncContext, Context, Handler};
 use bytes::Bytes;
+use drx_protocol::Standing;
 use drx_protocol::admission::{Dial, Verdict};
 use drx_protocol::channel::{Event, Place};
 use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::Frame;
 use drx_protocol::handshake::{Hello, Name, Refusal, Versions, Welcome};
 use drx_protocol::names::{Epoch, LinkId};
-use drx_protocol::Standing;
 use slog::{info, warn};
 use tokio::time::{Instant, timeout};
 

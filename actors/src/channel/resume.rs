@@ -43,16 +43,16 @@ pub(super) struct Resuming {
 ///
 /// *The newest HELLO counts.* The acceptor gives its round to each dial that it hears of, so an older one's
 /// WELCOME is worth nothing once a newer HELLO is out; and once a WELCOME was heard the line carries both
-/// ways, so no further HELLO goes out: otherwise, on a line whose round trip is longer than the interval of
-/// the dials, each would take the round from the one before.
+/// ways, so no further HELLO goes out for [`NEWEST_ANSWERS`]: otherwise, on a line whose round trip is longer
+/// than the interval of the dials, each would take the round from the one before.
 #[derive(Default)]
 struct Dials {
     under_way: BTreeMap<u64, Task>,
     next: Option<Task>,
     /// The newest dial whose HELLO is out.
     greeted: u64,
-    /// A WELCOME came, for an older one.
-    heard: bool,
+    /// When a WELCOME came for an older one.
+    heard: Option<Instant>,
 }
 
 impl ChannelActor {
@@ -198,11 +198,12 @@ impl ChannelActor {
     ) {
         let (Some(round), Some(resuming)) = (self.machine.round(), &mut self.resuming) else { return };
         let Some(standstill) = resuming.standstill.clone() else { return };
-        if resuming.dials.heard || number < resuming.dials.greeted {
+        let newest_answers = resuming.dials.heard.is_some_and(|heard| heard.elapsed() < NEWEST_ANSWERS);
+        if newest_answers || number < resuming.dials.greeted {
             return; // a newer one is further
         }
         let dial = Dial { link: round.link, epoch: self.terms.epoch, number, resume: Some(round.attempt) };
-        resuming.dials.greeted = number;
+        (resuming.dials.greeted, resuming.dials.heard) = (number, None);
         let Some(hello) = self.hello(dial, standstill.received()) else { return };
         let greeted = async move {
             match tokio::time::timeout_at(deadline, greet(&mut *stream, &hello)).await {
@@ -237,7 +238,8 @@ impl ChannelActor {
         if !self.is_newest(number) {
             if let Some(Resuming { dials, .. }) = &mut self.resuming {
                 // The newest one may have failed already: then another one is to be made.
-                dials.heard = dials.under_way.contains_key(&dials.greeted);
+                let waits = dials.under_way.contains_key(&dials.greeted);
+                dials.heard = waits.then(|| dials.heard.unwrap_or_else(Instant::now));
             }
             return;
         }
@@ -268,7 +270,7 @@ impl ChannelActor {
         if self.is_newest(number)
             && let Some(Resuming { dials, .. }) = &mut self.resuming
         {
-            dials.heard = false;
+            dials.heard = None;
         }
     }
 }
@@ -337,6 +339,9 @@ impl ChannelActor {
     }
 }
 
+/// How long the newest dial is waited for once an older one was answered: its connection may have been lost
+/// without a word. Round trips up to this are resumed over.
+const NEWEST_ANSWERS: Duration = Duration::from_secs(2);
 /// Between two dials to resume a link.
 const DIAL_AGAIN: Duration = Duration::from_millis(500);
 /// What is sent again comes first on the new connection. A frame that is damaged later than this is another
