@@ -144,7 +144,7 @@ impl Plan {
             storm: Duration::from_secs(rng.u64(5..30)),
             pace: Duration::from_millis(1 << rng.u32(6..12)),
             buffer: 1 << rng.u32(10..20),
-            bab: LEAST_SHARED << rng.u32(..3),
+            bab: LEAST << rng.u32(..7),
             window: if rng.bool() { 64 << 10 } else { 64 << rng.u32(10..19) },
             checksum: rng.bool(),
             line,
@@ -185,11 +185,6 @@ impl Plan {
             traffic: Traffic { piece: 64 << rng.u32(..7), bytes: u64::MAX, saturates: true },
             faults: Vec::new(),
         }
-    }
-
-    /// Two lanes of one type draw on it, and each is promised so much.
-    pub fn least_bab(&self) -> u64 {
-        self.bab.min(LEAST_SHARED)
     }
 
     /// What a storm makes of the line.
@@ -258,7 +253,5 @@ pub const KEEPALIVE: Duration = Duration::from_secs(5);
 pub const CLOSE_PENDING: Duration = Duration::from_secs(20);
 /// From all bsr in one run, before they only trickle.
 const MOST_BYTES: u64 = 6 << 20;
-/// The least BAB that two lanes share.
-const LEAST_SHARED: u64 = 1 << 20;
 /// The least window and BAB that a configuration may ask for.
-const LEAST: u64 = 64 << 10;
+pub const LEAST: u64 = 64 << 10;

@@ -28,6 +28,8 @@ impl World {
             self.until("everything moves while no reader stalls", STUCK, all_move).await;
         }
         self.finish(&session).await;
+        sleep(ACKNOWLEDGED).await;
+        self.babs_are_empty().await;
         self.end().await;
     }
 
@@ -47,3 +49,5 @@ impl World {
 
 /// Without progress for so long, of the simulated clock, and it is stuck.
 const STUCK: Duration = Duration::from_secs(10);
+/// The last acknowledgements ride alone, after 3 ms and the line's delay.
+const ACKNOWLEDGED: Duration = Duration::from_secs(1);

@@ -135,7 +135,7 @@ impl World {
             }
             Fault::Resize => {
                 let Some(relay) = self.nodes[node].relay() else { return };
-                let size = rng.u64(self.plan.least_bab()..=self.plan.bab);
+                let size = rng.u64(super::plan::LEAST..=self.plan.bab);
                 self.trace.say(format!("fault r{resource}: operator at node{}: BAB of {size}", node + 1));
                 relay.do_send(Resize { name: format!("r{resource}"), size });
             }

@@ -120,6 +120,12 @@ impl World {
         // Two directions of two lanes; four connections of bsr, each to its own relay.
         let exactly = || self.net.wires().len() == 8 * self.plan.resources;
         self.until("every link is there, and nothing else is left", SETTLED, exactly).await;
+        self.babs_are_empty().await;
+        self.end().await;
+    }
+
+    /// Everything is acknowledged, too, and the session stands.
+    pub async fn babs_are_empty(&self) {
         for node in 0..2 {
             for report in self.reports(node).await {
                 let used: u64 = report.channels.iter().map(|channel| channel.bab.used).sum();
@@ -129,7 +135,6 @@ impl World {
                 }
             }
         }
-        self.end().await;
     }
 
     /// Nobody writes any more, and everything that was written arrives.
