@@ -42,16 +42,17 @@ pub(super) struct Resuming {
 ///
 /// *The newest HELLO counts.* The acceptor gives its round to each dial that it hears of, so an older one's
 /// WELCOME is worth nothing once a newer HELLO is out; and once a WELCOME was heard the line carries both
-/// ways, so no further HELLO goes out: otherwise, on a line whose round trip is longer than the interval of
-/// the dials, each would take the round from the one before.
+/// ways, so no further HELLO goes out for a while: otherwise, on a line whose round trip is longer than the
+/// interval of the dials, each would take the round from the one before. Not for long: the newest may be on a
+/// connection that is dead.
 #[derive(Default)]
 struct Dials {
     under_way: BTreeMap<u64, SpawnHandle>,
     next: Option<SpawnHandle>,
     /// The newest dial whose HELLO is out.
     greeted: u64,
-    /// A WELCOME came, for an older one.
-    heard: bool,
+    /// A WELCOME came for an older one, so the newest one's is waited for until then.
+    patient_until: Option<Instant>,
 }
 
 impl ChannelActor {
@@ -197,12 +198,14 @@ impl ChannelActor {
     ) {
         let (Some(round), Some(resuming)) = (self.machine.round(), &mut self.resuming) else { return };
         let Some(standstill) = resuming.standstill.clone() else { return };
-        if resuming.dials.heard || number < resuming.dials.greeted {
+        let patient = resuming.dials.patient_until.is_some_and(|until| Instant::now() < until);
+        if patient || number < resuming.dials.greeted {
             return; // a newer one is further
         }
         let dial = Dial { link: round.link, epoch: self.terms.epoch, number, resume: Some(round.attempt) };
         resuming.dials.greeted = number;
         let Some(hello) = self.hello(dial, standstill.received()) else { return };
+        let since = Instant::now();
         let greeted = async move {
             match tokio::time::timeout_at(deadline, greet(&mut *stream, &hello)).await {
                 Ok(welcome) => welcome.map(|welcome| (stream, welcome)),
@@ -212,7 +215,12 @@ impl ChannelActor {
         let greeting = ctx.spawn(greeted.into_actor(self).map(move |met, channel, ctx| {
             channel.dial_is_over(number);
             match met {
-                Ok((stream, welcome)) => channel.welcomed_back(number, stream, &welcome, &standstill, ctx),
+                Ok((stream, welcome)) => {
+                    if !channel.is_newest(number) {
+                        return channel.wait_for_the_newest(since.elapsed());
+                    }
+                    channel.welcomed_back(stream, &welcome, &standstill, ctx);
+                }
                 Err(HandshakeFailure::Refused(refused)) if channel.is_newest(number) => {
                     let why = format!("the other DRX does not resume the link: {refused}");
                     channel.feed(Event::LinkLost, &why, ctx);
@@ -227,18 +235,11 @@ impl ChannelActor {
 
     fn welcomed_back(
         &mut self,
-        number: u64,
         stream: Box<dyn Stream>,
         welcome: &Welcome,
         standstill: &Standstill,
         ctx: &mut Context<Self>,
     ) {
-        if !self.is_newest(number) {
-            if let Some(Resuming { dials, .. }) = &mut self.resuming {
-                dials.heard = true;
-            }
-            return;
-        }
         let same = welcome.resumed == Some(self.machine.attempt()) && Some(welcome.epoch) == self.peer;
         if !same {
             return self.feed(Event::LinkLost, "the other DRX resumes something else", ctx);
@@ -249,6 +250,13 @@ impl ChannelActor {
         self.content();
         let Welcome { checksums, window, epoch, next_offset: next, .. } = *welcome;
         self.carry_on(stream, Resumed { preface: Bytes::new(), checksums, window, epoch, next }, ctx);
+    }
+
+    /// An older dial's WELCOME took so long: the newest one's is given twice that.
+    fn wait_for_the_newest(&mut self, round_trip: Duration) {
+        if let Some(Resuming { dials, .. }) = &mut self.resuming {
+            dials.patient_until = Some(Instant::now() + 2 * round_trip.max(DIAL_AGAIN));
+        }
     }
 
     fn dial_is_over(&mut self, number: u64) {
@@ -266,7 +274,7 @@ impl ChannelActor {
         if self.is_newest(number)
             && let Some(Resuming { dials, .. }) = &mut self.resuming
         {
-            dials.heard = false;
+            dials.patient_until = None;
         }
     }
 }
