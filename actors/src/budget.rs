@@ -105,3 +105,6 @@ impl Budget {
         self.held.set(self.held.get().saturating_sub(bytes));
     }
 }
+
+/// A session's meta channel has this much (docs/channels.md 1).
+pub(crate) const META_BAB: u64 = 4 * 1024 * 1024;

@@ -147,6 +147,9 @@ impl LinkSocket {
     }
 
     fn go_on(&mut self, cx: &mut Wakeup<'_>) -> Option<String> {
+        if self.queue.len() > MOST_WAITING {
+            return Some(format!("the other DRX takes nothing: {} frames wait for it", self.queue.len()));
+        }
         let unwritable = self.write(cx).err();
         if unwritable.is_some() {
             self.queue = Frames::default();
@@ -394,6 +397,9 @@ const SLICES: usize = 64;
 /// The last words on a link that is closed in order are a few frames; who does not take them in this
 /// time has lost them.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// DATA that waits is bounded in bytes, by the BAB: at most some 14,000 frames. Acknowledgements are not: a
+/// peer that sends bytes one by one, and reads none of the answers, has its link ended.
+const MOST_WAITING: usize = 65_536;
 /// With so many frames waiting, pings are neither sent nor answered: a peer that asks without reading
 /// gets no more.
 const MOST_FRAMES: usize = 4096;

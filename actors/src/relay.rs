@@ -22,10 +22,11 @@ use tokio::time::{Instant, timeout};
 use crate::api::{
     Operate, Panic, Refusal, Resize, Resized, ResourceSettings, Settings, Shutdown, Snapshot, Unflushed, Verb,
 };
+use crate::budget::META_BAB;
 use crate::child::{Child, ChildExited, spawn, spawn_on};
 use crate::net::{Net, SocketOptions};
 use crate::outside::{ListenTrouble, Outside, Route, Routes};
-use crate::resource::{Held, META_BAB, ReportAll, Resource, Seed, SetSize, SizeInForce, StrikeIn, Want};
+use crate::resource::{Held, ReportAll, Resource, Seed, SetSize, SizeInForce, StrikeIn, Want};
 
 /// One relay. Started on the system's arbiter; ends when it is dropped with its system.
 pub struct Relay {

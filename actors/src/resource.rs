@@ -9,7 +9,7 @@ mod operator;
 mod report;
 mod reservation;
 
-use lane::Lane;
+use lane::{Lane, said};
 pub(crate) use operator::{Held, StrikeIn, Want};
 pub(crate) use report::ReportAll;
 use reservation::Reservation;
@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::api::ResourceSettings;
-use crate::budget::Budget;
+use crate::budget::{Budget, META_BAB};
 use crate::channel::{ChannelActor, Terms};
 use crate::child::{Child, ChildExited, Exit, spawn};
 use crate::handshake::refuse;
@@ -496,11 +496,3 @@ impl Handler<DrxDialled> for Resource {
         }
     }
 }
-
-/// A delay as the log says it.
-fn said(delay: Duration) -> String {
-    if delay.is_zero() { "none".to_owned() } else { format!("{delay:.1?}") }
-}
-
-/// A session's meta channel has this much (docs/channels.md 1).
-pub(crate) const META_BAB: u64 = 4 * 1024 * 1024;

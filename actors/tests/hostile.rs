@@ -12,7 +12,7 @@ use common::{Site, resource, simulated, site};
 use drx_actors::api::{Operate, Verb};
 use drx_actors::net::{Listener, MemoryNet, Net, SocketOptions, Stream};
 use drx_protocol::ending::{EndReason, Ending};
-use drx_protocol::frame::{Credit, Frame, StateCode};
+use drx_protocol::frame::{Credit, Frame, Payload, StateCode};
 use drx_protocol::handshake::{Answer, Hello, Needed, VERSION, Welcome, needed};
 use drx_protocol::names::ChannelType::Data;
 use drx_protocol::names::{Epoch, Lane, Role};
@@ -140,8 +140,49 @@ fn a_dial_to_bsr_that_ends_while_its_offer_is_withdrawn_leaves_no_connection() {
     });
 }
 
+/// The newest dial may be on a connection that is dead: then it is not waited for as long as it lives.
+#[test]
+fn a_resume_does_not_wait_for_a_dial_that_nobody_answers() {
+    simulated(async {
+        let net = Arc::new(MemoryNet::new());
+        let outside = "10.77.9.2:7780".parse().unwrap();
+        let mut outside = net.listen(outside, 8, &SocketOptions::link()).await.unwrap();
+        let mut settings = resource("r0", 1, 2, 7789);
+        settings.link.resume_timeout = Duration::from_secs(10);
+        let one = site(&net, "node1", vec![settings]);
+        let mut bsr = one.listen().await;
+        let lanes = [dialled_by(&mut outside).await, dialled_by(&mut outside).await];
+        let [mut link, _other_lane] = lanes;
+        let credit = Credit { acknowledged: 0, window: 1 << 20 };
+        link.write_all(&Frame::Offer { attempt: 1, credit, channel: Data }.head(true)).await.unwrap();
+        let (_bsr, _) = bsr.accept().await.unwrap();
+        one.until(Role::Connector, Lane::Zero, State::Established).await;
+        drop(link);
+        let (mut first, hello) = hears(&mut outside).await;
+        let (_second, newer) = hears(&mut outside).await;
+        assert!(newer.dial > hello.dial && hello.resume == Some(1));
+        first.write_all(&welcome(&hello)).await.unwrap();
+        let third = async {
+            loop {
+                let (mut stream, _) = outside.accept().await.unwrap();
+                let mut byte = [0];
+                if matches!(timeout(Duration::from_millis(100), stream.read(&mut byte)).await, Ok(Ok(1))) {
+                    return;
+                }
+            }
+        };
+        timeout(Duration::from_secs(3), third).await.expect("no other HELLO came");
+    });
+}
+
 /// The other DRX takes a dial.
 async fn dialled_by(outside: &mut Box<dyn Listener>) -> Box<dyn Stream> {
+    let (mut stream, hello) = hears(outside).await;
+    stream.write_all(&welcome(&hello)).await.unwrap();
+    stream
+}
+
+async fn hears(outside: &mut Box<dyn Listener>) -> (Box<dyn Stream>, Hello) {
     let (mut stream, _) = outside.accept().await.unwrap();
     let mut hello = Vec::new();
     while let Needed::More(more) = needed(&hello).unwrap() {
@@ -149,11 +190,15 @@ async fn dialled_by(outside: &mut Box<dyn Listener>) -> Box<dyn Stream> {
         hello.resize(start + more, 0);
         stream.read_exact(&mut hello[start..]).await.unwrap();
     }
-    let Hello { lane, link, .. } = Hello::decode(&hello).unwrap();
+    (stream, Hello::decode(&hello).unwrap())
+}
+
+fn welcome(hello: &Hello) -> Vec<u8> {
+    let Hello { lane, link, resume, .. } = *hello;
     let welcome = Welcome {
         version: VERSION,
         lane,
-        resumed: None,
+        resumed: resume,
         checksums: true,
         link,
         epoch: Epoch { started: 1, counter: 0 },
@@ -161,6 +206,31 @@ async fn dialled_by(outside: &mut Box<dyn Listener>) -> Box<dyn Stream> {
         window: 1 << 20,
         codec: None,
     };
-    stream.write_all(&Answer::Welcome(welcome).encode()).await.unwrap();
-    stream
+    Answer::Welcome(welcome).encode().to_vec()
+}
+
+/// Each byte that is written to bsr is acknowledged; who reads none of that must not fill the memory.
+#[test]
+fn a_peer_that_makes_work_and_reads_nothing_loses_its_link() {
+    simulated(async {
+        let one = alone();
+        let mut link = Dialled::to(&one, 1).await;
+        let mut bsr = one.open(Data).await;
+        let attempt = link.offered().await;
+        link.established(attempt).await;
+        one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+        let mut byte = [0];
+        for offset in 0..100_000 {
+            let mut payload = Payload::default();
+            payload.push((&b"x"[..]).into());
+            let credit = Credit { acknowledged: 0, window: 1 << 20 };
+            if link.try_say(Frame::Data { attempt, credit, offset, payload }).await.is_err() {
+                assert!(offset > 60_000, "after {offset} bytes");
+                return;
+            }
+            bsr.read_exact(&mut byte).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(4)).await;
+        }
+        panic!("it may go on for ever");
+    });
 }

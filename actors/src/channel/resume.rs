@@ -15,7 +15,7 @@ use drx_protocol::channel::Event;
 use drx_protocol::delivery::Standstill;
 use drx_protocol::handshake::{Answer, Refusal, VERSION, Welcome};
 use drx_protocol::names::{Epoch, LinkId, Role};
-use slog::info;
+use slog::{debug, info};
 use tokio::time::{Instant, timeout};
 
 use super::ChannelActor;
@@ -34,6 +34,8 @@ pub(super) struct Resuming {
     standstill: Option<Standstill>,
     /// The link ended because a frame on it was damaged.
     damaged: bool,
+    /// That the other DRX cannot be reached was said: once, however the dials fail.
+    complained: bool,
     /// Acceptor: the dial that waits for the BAB's word.
     arrived: Option<DrxDialled>,
     dials: Dials,
@@ -43,16 +45,17 @@ pub(super) struct Resuming {
 ///
 /// *The newest HELLO counts.* The acceptor gives its round to each dial that it hears of, so an older one's
 /// WELCOME is worth nothing once a newer HELLO is out; and once a WELCOME was heard the line carries both
-/// ways, so no further HELLO goes out for [`NEWEST_ANSWERS`]: otherwise, on a line whose round trip is longer
-/// than the interval of the dials, each would take the round from the one before.
+/// ways, so no further HELLO goes out for a while: otherwise, on a line whose round trip is longer than the
+/// interval of the dials, each would take the round from the one before. Not for long: the newest may be on a
+/// connection that is dead.
 #[derive(Default)]
 struct Dials {
     under_way: BTreeMap<u64, Task>,
     next: Option<Task>,
     /// The newest dial whose HELLO is out.
     greeted: u64,
-    /// When a WELCOME came for an older one.
-    heard: Option<Instant>,
+    /// A WELCOME came for an older one, so the newest one's is waited for until then.
+    patient_until: Option<Instant>,
 }
 
 impl ChannelActor {
@@ -92,6 +95,7 @@ impl ChannelActor {
             timer,
             standstill: None,
             damaged: false,
+            complained: false,
             arrived: None,
             dials: Dials::default(),
         });
@@ -198,13 +202,14 @@ impl ChannelActor {
     ) {
         let (Some(round), Some(resuming)) = (self.machine.round(), &mut self.resuming) else { return };
         let Some(standstill) = resuming.standstill.clone() else { return };
-        let newest_answers = resuming.dials.heard.is_some_and(|heard| heard.elapsed() < NEWEST_ANSWERS);
-        if newest_answers || number < resuming.dials.greeted {
+        let patient = resuming.dials.patient_until.is_some_and(|until| Instant::now() < until);
+        if patient || number < resuming.dials.greeted {
             return; // a newer one is further
         }
         let dial = Dial { link: round.link, epoch: self.terms.epoch, number, resume: Some(round.attempt) };
-        (resuming.dials.greeted, resuming.dials.heard) = (number, None);
+        (resuming.dials.greeted, resuming.dials.patient_until) = (number, None);
         let Some(hello) = self.hello(dial, standstill.received()) else { return };
+        let since = Instant::now();
         let greeted = async move {
             match tokio::time::timeout_at(deadline, greet(&mut *stream, &hello)).await {
                 Ok(welcome) => welcome.map(|welcome| (stream, welcome)),
@@ -214,7 +219,12 @@ impl ChannelActor {
         let greeting = Task::run(ctx, self, greeted, move |met, channel, ctx| {
             channel.dial_is_over(number);
             match met {
-                Ok((stream, welcome)) => channel.welcomed_back(number, stream, &welcome, &standstill, ctx),
+                Ok((stream, welcome)) => {
+                    if !channel.is_newest(number) {
+                        return channel.wait_for_the_newest(since.elapsed());
+                    }
+                    channel.welcomed_back(stream, &welcome, &standstill, ctx);
+                }
                 Err(HandshakeFailure::Refused(refused)) if channel.is_newest(number) => {
                     let why = format!("the other DRX does not resume the link: {refused}");
                     channel.feed(Event::LinkLost, &why, ctx);
@@ -229,20 +239,11 @@ impl ChannelActor {
 
     fn welcomed_back(
         &mut self,
-        number: u64,
         stream: Box<dyn Stream>,
         welcome: &Welcome,
         standstill: &Standstill,
         ctx: &mut Context<Self>,
     ) {
-        if !self.is_newest(number) {
-            if let Some(Resuming { dials, .. }) = &mut self.resuming {
-                // The newest one may have failed already: then another one is to be made.
-                let waits = dials.under_way.contains_key(&dials.greeted);
-                dials.heard = waits.then(|| dials.heard.unwrap_or_else(Instant::now));
-            }
-            return;
-        }
         let same = welcome.resumed == Some(self.machine.attempt()) && Some(welcome.epoch) == self.peer;
         if !same {
             return self.feed(Event::LinkLost, "the other DRX resumes something else", ctx);
@@ -253,6 +254,15 @@ impl ChannelActor {
         self.content();
         let Welcome { checksums, window, epoch, next_offset: next, .. } = *welcome;
         self.carry_on(stream, Resumed { preface: Bytes::new(), checksums, window, epoch, next }, ctx);
+    }
+
+    /// An older dial's WELCOME took so long: the newest one's is given twice that.
+    fn wait_for_the_newest(&mut self, round_trip: Duration) {
+        if let Some(Resuming { dials, .. }) = &mut self.resuming
+            && dials.under_way.contains_key(&dials.greeted)
+        {
+            dials.patient_until = Some(Instant::now() + 2 * round_trip.max(DIAL_AGAIN));
+        }
     }
 
     fn dial_is_over(&mut self, number: u64) {
@@ -266,11 +276,19 @@ impl ChannelActor {
     }
 
     fn in_vain(&mut self, number: u64, error: &str) {
-        self.complain(format!("the other DRX at {} cannot be reached: {error}", self.terms.settings.peer));
-        if self.is_newest(number)
-            && let Some(Resuming { dials, .. }) = &mut self.resuming
-        {
-            dials.heard = None;
+        let newest = self.is_newest(number);
+        let Some(Resuming { dials, complained, .. }) = &mut self.resuming else { return };
+        if newest {
+            dials.patient_until = None;
+        }
+        if std::mem::replace(complained, true) {
+            debug!(self.log, "a dial to resume the link failed"; "error" => error, "dial" => number,
+                "attempt" => self.machine.attempt());
+        } else {
+            self.complain(format!(
+                "the other DRX at {} cannot be reached: {error}",
+                self.terms.settings.peer
+            ));
         }
     }
 }
@@ -339,9 +357,6 @@ impl ChannelActor {
     }
 }
 
-/// How long the newest dial is waited for once an older one was answered: its connection may have been lost
-/// without a word. Round trips up to this are resumed over.
-const NEWEST_ANSWERS: Duration = Duration::from_secs(2);
 /// Between two dials to resume a link.
 const DIAL_AGAIN: Duration = Duration::from_millis(500);
 /// What is sent again comes first on the new connection. A frame that is damaged later than this is another

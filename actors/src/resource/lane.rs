@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use drx_protocol::State;
 use drx_protocol::admission::Admission;
@@ -56,4 +57,9 @@ impl Lane {
             self.since = Instant::now();
         }
     }
+}
+
+/// A delay as the log says it.
+pub(super) fn said(delay: Duration) -> String {
+    if delay.is_zero() { "none".to_owned() } else { format!("{delay:.1?}") }
 }

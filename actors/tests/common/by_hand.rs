@@ -63,10 +63,16 @@ impl Dialled {
     }
 
     pub async fn say(&mut self, frame: Frame) {
-        self.stream.write_all(&frame.head(true)).await.unwrap();
+        self.try_say(frame).await.unwrap();
+    }
+
+    /// Fails once the link is closed.
+    pub async fn try_say(&mut self, frame: Frame) -> std::io::Result<()> {
+        self.stream.write_all(&frame.head(true)).await?;
         if let Frame::Data { payload, .. } = frame {
-            self.stream.write_all(&payload.into_bytes()).await.unwrap();
+            self.stream.write_all(&payload.into_bytes()).await?;
         }
+        Ok(())
     }
 
     pub async fn data(&mut self, attempt: Attempt, offset: u64, bytes: &'static [u8]) {
