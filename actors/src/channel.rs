@@ -57,6 +57,8 @@ pub(crate) struct ChannelActor {
     resuming: Option<Resuming>,
     /// The round, and what of it was received, when a frame was damaged last.
     damaged_at: Option<(Round, u64)>,
+    /// How far the round had come when its link broke last, and from when `resume_timeout` counted then.
+    stuck_at: Option<(Round, (u64, u64), Instant)>,
     /// When the link was resumed last.
     resumed_at: Option<Instant>,
     /// Why the other DRX closes the link, if it has said so.
@@ -130,6 +132,7 @@ impl ChannelActor {
             link_up_since: None,
             resuming: None,
             damaged_at: None,
+            stuck_at: None,
             resumed_at: None,
             their_word: None,
             peer: None,

@@ -21,6 +21,8 @@ pub(crate) struct Counters {
     pub(crate) held: Cell<u64>,
     /// When the oldest byte in the BAB came.
     pub(crate) oldest: Cell<Option<Instant>>,
+    /// A frame came over the present link.
+    pub(crate) heard: Cell<bool>,
     /// The link's last round trip.
     pub(crate) rtt: Cell<Option<Duration>>,
     /// Whether bsr is read in drips.

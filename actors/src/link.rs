@@ -243,6 +243,7 @@ impl LinkSocket {
     }
 
     fn take(&mut self, frame: Frame) {
+        self.counters.heard.set(true);
         match frame {
             Frame::Ping { number } => self.urge(Frame::Pong { number }),
             Frame::Pong { number } => {

@@ -77,7 +77,7 @@ fn bytes_go_on_where_they_were_when_the_links_are_cut() {
         let mut session = establish(&one, &two).await;
         let faults = async {
             for _ in 0..20 {
-                sleep(Duration::from_millis(37)).await;
+                sleep(Duration::from_millis(601)).await;
                 links(&one).iter().for_each(Wire::cut);
             }
         };

@@ -16,7 +16,7 @@ use drx_protocol::handshake::{Hello, Refusal};
 use drx_protocol::names::ChannelType::Data;
 use drx_protocol::names::{Attempt, Epoch, Lane, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// A channel of node1's acceptor that carries bytes for a DRX played by hand.
 struct Carried {
@@ -251,5 +251,30 @@ fn two_damages_a_minute_apart_are_two() {
         Dialled::with(&one, resume(3, attempt, 61))
             .await
             .expect("another frame was damaged, not the same again");
+    });
+}
+
+/// A box on the way may let handshakes through and reset on what follows.
+#[test]
+fn a_line_that_carries_nothing_but_handshakes_is_no_line() {
+    simulated(async {
+        for sends in [false, true] {
+            let Carried { mut bsr, one, link, attempt } = carried().await;
+            drop(link);
+            if sends {
+                bsr.write_all(b"0123456789").await.unwrap();
+            }
+            let (started, mut resumed) = (Instant::now(), 0);
+            let mut number = 2;
+            while let Ok(mut link) = Dialled::with(&one, resume(number, attempt, 0)).await {
+                if sends {
+                    link.hears("a state", |frame| matches!(frame, Frame::State { .. })).await;
+                }
+                (number, resumed) = (number + 1, resumed + 1);
+            }
+            closed(&mut *bsr).await;
+            assert!(started.elapsed() < Duration::from_secs(11), "{:?}", started.elapsed());
+            assert!((20..=110).contains(&resumed), "{resumed} resumes in 10 s");
+        }
     });
 }

@@ -204,6 +204,17 @@ impl Standstill {
         self.received
     }
 
+    /// How far the round has come, both ways: what is acknowledged, and what was received. Where two are the
+    /// same nothing got through between them.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.out.head, self.received)
+    }
+
+    /// Whether bytes wait to be acknowledged.
+    pub fn waits(&self) -> bool {
+        self.out.held() > 0
+    }
+
     /// Whether the other DRX can be given what it asks for.
     ///
     /// # Errors

@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 
 use actix::{AsyncContext, Context, Handler};
 use bytes::Bytes;
-use drx_protocol::Standing;
 use drx_protocol::admission::{Dial, Verdict};
 use drx_protocol::channel::{Event, Place};
 use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::Frame;
 use drx_protocol::handshake::{Hello, Name, Refusal, Versions, Welcome};
 use drx_protocol::names::{Epoch, LinkId};
+use drx_protocol::{Standing, State};
 use slog::{info, warn};
 use tokio::time::{Instant, timeout};
 
@@ -133,6 +133,7 @@ impl ChannelActor {
         }));
         self.link_up_since = Some(Instant::now());
         self.their_word = None;
+        self.counters.heard.set(false);
         self.peer_window = peer_window;
         self.peer = Some(peer);
         self.tell(ChannelNews::Peer(peer));
@@ -212,7 +213,11 @@ impl Handler<DrxDialled> for ChannelActor {
             }
             Verdict::Busy => {
                 self.tell(ChannelNews::Peer(hello.epoch));
-                self.refused(dialled, Refusal::Busy, "the old link is being given up, dial again");
+                let sentence = match self.machine.state() {
+                    State::Allocating => "the BAB's memory is not there yet, dial again",
+                    _ => "the old link is being given up, dial again",
+                };
+                self.refused(dialled, Refusal::Busy, sentence);
                 if self.machine.link().id().is_some() {
                     self.feed(Event::LinkLost, "the other DRX has given it up and dials afresh", ctx);
                 }

@@ -14,7 +14,7 @@ use drx_protocol::admission::Dial;
 use drx_protocol::channel::Event;
 use drx_protocol::delivery::Standstill;
 use drx_protocol::handshake::{Answer, Refusal, VERSION, Welcome};
-use drx_protocol::names::{Epoch, LinkId, Role};
+use drx_protocol::names::{Epoch, LinkId, Role, Round};
 use slog::{debug, info};
 use tokio::time::{Instant, timeout};
 
@@ -30,6 +30,8 @@ use crate::task::Task;
 pub(super) struct Resuming {
     since: Instant,
     timer: Task,
+    /// From when `resume_timeout` counts: from before `since`, if nothing got through meanwhile.
+    clock: Instant,
     /// Where the BAB stands, once it has said so.
     standstill: Option<Standstill>,
     /// The link ended because a frame on it was damaged.
@@ -51,6 +53,7 @@ pub(super) struct Resuming {
 #[derive(Default)]
 struct Dials {
     under_way: BTreeMap<u64, Task>,
+    /// The next dial; for an acceptor: when the one that arrived is taken.
     next: Option<Task>,
     /// The newest dial whose HELLO is out.
     greeted: u64,
@@ -87,12 +90,11 @@ impl ChannelActor {
         self.counters.rtt.set(None);
         self.addresses.remote = None;
         let patience = self.terms.settings.link.resume_timeout;
-        let timer = Task::later(ctx, patience, move |channel: &mut Self, ctx| {
-            channel.feed(Event::LinkLost, &format!("the link was not resumed within {patience:.1?}"), ctx);
-        });
+        let now = Instant::now();
         self.resuming = Some(Resuming {
-            since: Instant::now(),
-            timer,
+            since: now,
+            timer: give_up_after(patience, patience, ctx),
+            clock: now,
             standstill: None,
             damaged: false,
             complained: false,
@@ -103,7 +105,7 @@ impl ChannelActor {
 
     /// The BAB has said where it stands: now the other DRX can be told.
     pub(super) fn at_standstill(&mut self, standstill: Standstill, ctx: &mut Context<Self>) {
-        let received = standstill.received();
+        let (received, progress, waits) = (standstill.received(), standstill.progress(), standstill.waits());
         let (Some(round), Some(resuming)) = (self.machine.round(), &mut self.resuming) else { return };
         resuming.standstill = Some(standstill);
         if resuming.damaged {
@@ -114,16 +116,52 @@ impl ChannelActor {
                 return self.feed(Event::LinkLost, "the same frame was damaged again", ctx);
             }
         }
-        match (self.slot.role, resuming.arrived.take()) {
-            (Role::Connector, _) => self.dial_again(ctx),
-            (Role::Acceptor, Some(dialled)) => self.resume_with(dialled, ctx),
-            (Role::Acceptor, None) => {}
+        let in_vain = waits || !self.counters.heard.get();
+        let pause = self.pause_before_resuming(round, progress, in_vain, ctx);
+        if self.slot.role == Role::Connector && pause.is_zero() {
+            self.dial_again(ctx);
+        } else if self.slot.role == Role::Connector {
+            let first = Task::later(ctx, pause, |channel: &mut Self, ctx| channel.dial_again(ctx));
+            if let Some(Resuming { dials, .. }) = &mut self.resuming {
+                dials.next = Some(first);
+            }
+        } else if let Some(dialled) = self.resuming.as_mut().and_then(|resuming| resuming.arrived.take()) {
+            self.resume_with(dialled, ctx);
         }
+    }
+
+    /// A line may let handshakes through and break on whatever follows. So the time runs on while nothing gets
+    /// through that was to, and a connection that did not live for long is not replaced at once.
+    fn pause_before_resuming(
+        &mut self,
+        round: Round,
+        progress: (u64, u64),
+        in_vain: bool,
+        ctx: &mut Context<Self>,
+    ) -> Duration {
+        let patience = self.terms.settings.link.resume_timeout;
+        let short = self.terms.settings.link.keepalive_timeout;
+        let Some(resuming) = &mut self.resuming else { return Duration::ZERO };
+        let lived = self.resumed_at.map(|resumed| resuming.since - resumed);
+        if let Some((_, _, clock)) = self.stuck_at.filter(|(known, at, _)| (*known, *at) == (round, progress))
+            && in_vain
+            && lived.is_some_and(|lived| lived < short)
+        {
+            resuming.clock = clock;
+            let left = patience.saturating_sub(clock.elapsed());
+            let timer = std::mem::replace(&mut resuming.timer, give_up_after(left, patience, ctx));
+            timer.call_off(ctx);
+        }
+        self.stuck_at = Some((round, progress, resuming.clock));
+        lived.map_or(Duration::ZERO, |lived| DIAL_AGAIN.saturating_sub(lived))
     }
 
     /// Nothing is waited for any more: it was resumed, or is lost.
     pub(super) fn end_resume(&mut self, ctx: &mut Context<Self>) {
-        let Some(Resuming { timer, dials, .. }) = self.resuming.take() else { return };
+        let Some(Resuming { timer, dials, arrived, .. }) = self.resuming.take() else { return };
+        if let Some(dialled) = arrived {
+            self.refused(dialled, Refusal::UnknownLink, "the link has just been given up");
+        }
         for task in dials.under_way.into_values().chain(dials.next).chain([timer]) {
             task.call_off(ctx);
         }
@@ -155,6 +193,12 @@ impl ChannelActor {
             self.tell_state(); // it has not changed, but nobody may know of it
         }
     }
+}
+
+fn give_up_after(left: Duration, patience: Duration, ctx: &mut Context<ChannelActor>) -> Task {
+    Task::later(ctx, left, move |channel: &mut ChannelActor, ctx| {
+        channel.feed(Event::LinkLost, &format!("the link was not resumed within {patience:.1?}"), ctx);
+    })
 }
 
 /// What the other DRX said about a connection that carries a round on.
@@ -321,6 +365,10 @@ impl ChannelActor {
             self.refused(dialled, Refusal::UnknownLink, &sentence);
             return self.feed(Event::LinkLost, &format!("the link cannot be resumed: {sentence}"), ctx);
         }
+        let lived = self.resumed_at.map_or(SHORTEST_LIFE, |resumed| resumed.elapsed());
+        if lived < SHORTEST_LIFE {
+            return self.resume_later(dialled, SHORTEST_LIFE - lived, ctx);
+        }
         let DrxDialled { stream, hello, .. } = dialled;
         let Ok(stream) = stream.attach() else { return };
         let checksums = hello.checksums || self.terms.settings.link.checksum;
@@ -333,6 +381,21 @@ impl ChannelActor {
             next: hello.next_offset,
         };
         self.carry_on(stream, terms, ctx);
+    }
+
+    /// Who dials again and again is served some times a second, and no more.
+    fn resume_later(&mut self, dialled: DrxDialled, pause: Duration, ctx: &mut Context<Self>) {
+        let later = Task::later(ctx, pause, |channel: &mut Self, ctx| {
+            let arrived = channel.resuming.as_mut().and_then(|resuming| resuming.arrived.take());
+            if let Some(dialled) = arrived {
+                channel.resume_with(dialled, ctx);
+            }
+        });
+        let Some(Resuming { arrived, dials, .. }) = &mut self.resuming else { return };
+        *arrived = Some(dialled);
+        if let Some(earlier) = dials.next.replace(later) {
+            earlier.call_off(ctx);
+        }
     }
 
     /// What is said to a dial that is taken.
@@ -357,6 +420,8 @@ impl ChannelActor {
     }
 }
 
+/// Between two connections that an acceptor resumes one link on.
+const SHORTEST_LIFE: Duration = Duration::from_millis(100);
 /// Between two dials to resume a link.
 const DIAL_AGAIN: Duration = Duration::from_millis(500);
 /// What is sent again comes first on the new connection. A frame that is damaged later than this is another
