@@ -3,8 +3,8 @@
 //! A stranger costs a socket, 4 KiB and 5 s, and never sees a BAB (docs/link.md 2). Only a handshake
 //! that names a resource of ours, between the right nodes, reaches that resource's supervisor.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Wakeup, Poll};
@@ -20,6 +20,7 @@ use crate::handshake::{HandshakeFailure, hear, refuse};
 use crate::messages::DrxDialled;
 use crate::net::{Listener, Net, SocketOptions, Stream};
 use crate::quiet::Quiet;
+use crate::task::Task;
 
 /// Which resources are reached here.
 #[derive(Message)]
@@ -53,7 +54,9 @@ pub(crate) struct Outside {
     /// After a shortage of descriptors accepting pauses.
     pause: Option<Pin<Box<Sleep>>>,
     routes: HashMap<String, Vec<Route>>,
-    shaking: usize,
+    /// Handshakes under way, the oldest first: from where.
+    shaking: BTreeMap<u64, (IpAddr, Task)>,
+    accepted: u64,
     quiet: Quiet,
     trouble: Option<String>,
 }
@@ -77,7 +80,8 @@ impl Outside {
             listener: None,
             pause: None,
             routes: HashMap::new(),
-            shaking: 0,
+            shaking: BTreeMap::new(),
+            accepted: 0,
             quiet: Quiet::new(),
             trouble: None,
         }
@@ -132,24 +136,41 @@ impl Outside {
     }
 
     fn accepted(&mut self, mut stream: Box<dyn Stream>, from: SocketAddr, ctx: &mut Context<Self>) {
-        if self.shaking >= MOST_HANDSHAKES {
-            if let Some(unsaid) = self.quiet.may_say(from.ip()) {
-                warn!(self.log, "refused: too many handshakes at once"; "from" => %from, "unsaid" => unsaid);
-            }
-            return;
+        if self.shaking.len() >= MOST_HANDSHAKES {
+            self.make_room(ctx);
         }
-        self.shaking += 1;
+        self.accepted += 1;
+        let number = self.accepted;
         let heard = async move {
             let heard = hear(&mut *stream).await;
             (stream, heard)
         };
-        ctx.spawn(heard.into_actor(self).map(move |(stream, heard), outside, _| {
-            outside.shaking -= 1;
+        let shaking = Task::run(ctx, self, heard, move |(stream, heard), outside: &mut Self, _| {
+            outside.shaking.remove(&number);
             match heard {
                 Ok(hello) => outside.route(stream, hello, from),
                 Err(failure) => outside.strange(stream, &failure, from),
             }
-        }));
+        });
+        self.shaking.insert(number, (from.ip(), shaking));
+    }
+
+    /// Ends the oldest handshake of the address that has the most under way. A relay is through with its own
+    /// within a round trip; who connects and says nothing must not keep it out.
+    fn make_room(&mut self, ctx: &mut Context<Self>) {
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for (from, _) in self.shaking.values() {
+            *counts.entry(*from).or_default() += 1;
+        }
+        let most = counts.values().copied().max();
+        let oldest = self.shaking.iter().find(|(_, (from, _))| counts.get(from).copied() == most);
+        let Some((&number, &(from, _))) = oldest else { return };
+        if let Some((_, task)) = self.shaking.remove(&number) {
+            task.call_off(ctx);
+        }
+        if let Some(unsaid) = self.quiet.may_say(from) {
+            warn!(self.log, "closed: too many handshakes at once"; "from" => %from, "unsaid" => unsaid);
+        }
     }
 
     fn strange(&mut self, stream: Box<dyn Stream>, failure: &HandshakeFailure, from: SocketAddr) {
@@ -240,7 +261,7 @@ impl Handler<Routes> for Outside {
 
 /// Dials that wait to be accepted; each resource has four lanes, most of them up for years.
 const BACKLOG: u32 = 128;
-/// Handshakes under way at once: together at most 1 MiB.
+/// Handshakes under way at once, together at most 1 MiB. Beyond that each new one ends an old one.
 const MOST_HANDSHAKES: usize = 256;
 /// After an address could not be had.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);

@@ -234,3 +234,19 @@ fn a_peer_that_makes_work_and_reads_nothing_loses_its_link() {
         panic!("it may go on for ever");
     });
 }
+
+/// Strangers that connect and say nothing, more of them than there is room for, and again as soon as they are closed.
+#[test]
+fn who_connects_and_says_nothing_keeps_no_relay_out() {
+    simulated(async {
+        let one = alone();
+        let outside = "10.77.9.1:7780".parse().unwrap();
+        one.eventually("it listens", async |site| site.net.is_listening(outside)).await;
+        let mut silent = Vec::new();
+        for _ in 0..600 {
+            silent.push(one.net.connect(outside, None, &SocketOptions::link()).await.unwrap());
+        }
+        let link = timeout(Duration::from_secs(1), Dialled::to(&one, 1)).await;
+        link.expect("a relay's handshake is through at once");
+    });
+}

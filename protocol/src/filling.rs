@@ -55,7 +55,7 @@ const STEP: Duration = Duration::from_millis(500);
 /// A rate of less than this is none.
 const LEAST: Duration = Duration::from_secs(1);
 /// Nobody acts on what is farther away.
-const FARTHEST: Duration = Duration::from_secs(24 * 3600);
+const FARTHEST: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
