@@ -131,7 +131,8 @@ impl ChannelActor {
     }
 
     /// A line may let handshakes through and break on whatever follows. So the time runs on while nothing gets
-    /// through that was to, and a connection that did not live for long is not replaced at once.
+    /// through that was to, and a connection that carried nothing and did not live for long is not replaced at
+    /// once.
     fn pause_before_resuming(
         &mut self,
         round: Round,
@@ -143,7 +144,8 @@ impl ChannelActor {
         let short = self.terms.settings.link.keepalive_timeout;
         let Some(resuming) = &mut self.resuming else { return Duration::ZERO };
         let lived = self.resumed_at.map(|resumed| resuming.since - resumed);
-        if let Some((_, _, clock)) = self.stuck_at.filter(|(known, at, _)| (*known, *at) == (round, progress))
+        let stuck = self.stuck_at.filter(|(known, at, _)| (*known, *at) == (round, progress));
+        if let Some((_, _, clock)) = stuck
             && in_vain
             && lived.is_some_and(|lived| lived < short)
         {
@@ -153,6 +155,8 @@ impl ChannelActor {
             timer.call_off(ctx);
         }
         self.stuck_at = Some((round, progress, resuming.clock));
+        // What carried something was worth its dial, however short it lived.
+        let lived = lived.filter(|_| stuck.is_some());
         lived.map_or(Duration::ZERO, |lived| DIAL_AGAIN.saturating_sub(lived))
     }
 
