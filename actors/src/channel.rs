@@ -391,12 +391,10 @@ impl Handler<BabEvent> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, event: BabEvent, ctx: &mut Context<Self>) {
-        if let BabNews::Drip(news) = event.what {
-            self.log_drips(news, event.attempt); // also when the round is over
-        } else if event.attempt != self.machine.attempt() {
-            return;
-        }
+        let over = event.attempt != self.machine.attempt();
         match event.what {
+            BabNews::Drip(news) => self.log_drips(news, event.attempt), // how long it lasted is told at its end
+            _ if over => {}
             BabNews::Flushed => self.feed(Event::Flushed, "the BAB is empty", ctx),
             BabNews::Delivered => self.feed(Event::Delivered, "everything is written to bsr", ctx),
             BabNews::PingHeld => self.ping_held(),
@@ -404,7 +402,6 @@ impl Handler<BabEvent> for ChannelActor {
             BabNews::PingsGivenUp(strange) => self.pings_given_up(strange),
             BabNews::Violated(violation) => self.protocol_error(&violation.to_string(), ctx),
             BabNews::AtStandstill(standstill) => self.at_standstill(standstill, ctx),
-            BabNews::Drip(_) => {}
         }
     }
 }

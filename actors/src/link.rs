@@ -283,6 +283,21 @@ impl LinkSocket {
         }
     }
 
+    /// Looks when the other DRX has been silent for long enough, and not a tick later.
+    fn watch_over_silence(&mut self, ctx: &mut Context<Self>) {
+        let left = self.terms.keepalive_timeout.saturating_sub(self.silence());
+        ctx.run_later(left.max(SHORTEST), |link, ctx| {
+            if link.hanging_up {
+                return;
+            }
+            if link.silence() >= link.terms.keepalive_timeout {
+                link.suspect = true;
+                link.wake_pump();
+            }
+            link.watch_over_silence(ctx);
+        });
+    }
+
     fn wake_pump(&self) {
         if let Some(pump) = &self.pump {
             pump.wake_by_ref();
@@ -303,23 +318,6 @@ impl LinkSocket {
             self.urge(Frame::Ping { number: self.pings });
             self.wake_pump();
         }
-    }
-}
-
-impl LinkSocket {
-    /// Looks when the other DRX has been silent for long enough, and not a tick later.
-    fn watch_over_silence(&mut self, ctx: &mut Context<Self>) {
-        let left = self.terms.keepalive_timeout.saturating_sub(self.silence());
-        ctx.run_later(left.max(SHORTEST), |link, ctx| {
-            if link.hanging_up {
-                return;
-            }
-            if link.silence() >= link.terms.keepalive_timeout {
-                link.suspect = true;
-                link.wake_pump();
-            }
-            link.watch_over_silence(ctx);
-        });
     }
 }
 

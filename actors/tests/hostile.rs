@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::by_hand::Dialled;
+use common::by_hand::{Dialled, carried};
 use common::{Site, resource, simulated, site};
 use drx_actors::api::{Operate, Verb};
 use drx_actors::net::{Listener, MemoryNet, Net, SocketOptions, Stream};
@@ -26,11 +26,7 @@ fn alone() -> Site {
 
 /// A link on which a round was aborted while the other DRX did not read: so it cannot be emptied.
 async fn stuffed_link(one: &Site) -> Dialled {
-    let mut link = Dialled::to(one, 1).await;
-    let mut bsr = one.open(Data).await;
-    let attempt = link.offered().await;
-    link.established(attempt).await;
-    one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+    let (mut link, mut bsr, attempt) = carried(one).await;
     bsr.write_all(&vec![7; 400_000]).await.unwrap();
     let ending = Ending::new(EndReason::Failure);
     link.say(Frame::Abort { attempt, ending }).await;
@@ -105,11 +101,7 @@ fn a_channel_goes_down_though_its_link_neither_drains_nor_keeps_to_the_protocol(
 fn nothing_is_taken_behind_a_violation() {
     simulated(async {
         let one = alone();
-        let mut link = Dialled::to(&one, 1).await;
-        let mut bsr = one.open(Data).await;
-        let attempt = link.offered().await;
-        link.established(attempt).await;
-        one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+        let (mut link, mut bsr, attempt) = carried(&one).await;
         link.say(Frame::Ack { attempt, credit: Credit { acknowledged: 1, window: 0 } }).await;
         link.data(attempt, 0, b"forged").await;
         let mut got = Vec::new();
@@ -214,11 +206,7 @@ fn welcome(hello: &Hello) -> Vec<u8> {
 fn a_peer_that_makes_work_and_reads_nothing_loses_its_link() {
     simulated(async {
         let one = alone();
-        let mut link = Dialled::to(&one, 1).await;
-        let mut bsr = one.open(Data).await;
-        let attempt = link.offered().await;
-        link.established(attempt).await;
-        one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+        let (mut link, mut bsr, attempt) = carried(&one).await;
         let mut byte = [0];
         for offset in 0..100_000 {
             let mut payload = Payload::default();

@@ -35,6 +35,16 @@ fn links(site: &Site) -> Vec<Wire> {
     site.net.wires().into_iter().filter(|wire| wire.to().port() == 7780).collect()
 }
 
+fn take_line_down(site: &Site) {
+    OUTSIDES.iter().for_each(|at| site.net.take_down(at.parse().unwrap()));
+}
+
+fn bring_line_up(site: &Site) {
+    OUTSIDES.iter().for_each(|at| site.net.bring_up(at.parse().unwrap()));
+}
+
+const OUTSIDES: [&str; 2] = ["10.77.9.1:7780", "10.77.9.2:7780"];
+
 fn byte(offset: usize) -> u8 {
     (offset as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]
 }
@@ -142,8 +152,7 @@ fn a_line_that_is_away_for_long_ends_both_connections_of_each_bsr() {
     simulated(async {
         let (one, two) = sites();
         let mut session = establish(&one, &two).await;
-        let outsides = ["10.77.9.1:7780", "10.77.9.2:7780"].map(|at| at.parse().unwrap());
-        outsides.iter().for_each(|at| one.net.take_down(*at));
+        take_line_down(&one);
         let started = Instant::now();
         for stream in session.data.iter_mut().chain(&mut session.meta) {
             let mut rest = Vec::new();
@@ -153,7 +162,7 @@ fn a_line_that_is_away_for_long_ends_both_connections_of_each_bsr() {
         assert!(silent_for > 14 * SECOND, "resume_timeout was not used: {silent_for:?}");
         assert!(silent_for < 17 * SECOND, "{silent_for:?}");
         drop(session);
-        outsides.iter().for_each(|at| one.net.bring_up(*at));
+        bring_line_up(&one);
         let mut again = establish(&one, &two).await;
         exchange_through(&mut again, 10_000, async {}).await;
     });
@@ -185,8 +194,7 @@ fn a_link_that_is_being_resumed_is_shown_so() {
     simulated(async {
         let (one, two) = sites();
         let mut session = establish(&one, &two).await;
-        let outsides = ["10.77.9.1:7780", "10.77.9.2:7780"].map(|at| at.parse().unwrap());
-        outsides.iter().for_each(|at| one.net.take_down(*at));
+        take_line_down(&one);
         links(&one).iter().for_each(Wire::cut);
         for (site, role) in [(&one, Role::Connector), (&one, Role::Acceptor), (&two, Role::Acceptor)] {
             site.eventually("it is being resumed", async |site| {
@@ -199,7 +207,7 @@ fn a_link_that_is_being_resumed_is_shown_so() {
         assert!(report.session, "bsr's connections still belong together");
         session.data[0].write_all(&[1; 20_000]).await.unwrap();
         sleep(2 * SECOND).await;
-        outsides.iter().for_each(|at| one.net.bring_up(*at));
+        bring_line_up(&one);
         one.until(Role::Connector, Lane::Zero, State::Established).await;
         two.until(Role::Connector, Lane::Zero, State::Established).await;
         let mut got = vec![0; 20_000];
@@ -213,8 +221,7 @@ fn a_flush_waits_for_the_resume() {
     simulated(async {
         let (one, two) = sites();
         let mut session = establish(&one, &two).await;
-        let outsides = ["10.77.9.1:7780", "10.77.9.2:7780"].map(|at| at.parse().unwrap());
-        outsides.iter().for_each(|at| one.net.take_down(*at));
+        take_line_down(&one);
         links(&one).iter().for_each(Wire::cut);
         let mut sent = session.data[1].write(&[7; 50_000]).await.unwrap();
         while let Ok(more) = timeout(SECOND / 10, session.data[1].write(&[7; 50_000])).await {
@@ -227,7 +234,7 @@ fn a_flush_waits_for_the_resume() {
         session.meta[1].shutdown().await.unwrap();
         two.until(Role::Acceptor, Lane::Zero, State::ClosePending).await;
         sleep(2 * SECOND).await;
-        outsides.iter().for_each(|at| one.net.bring_up(*at));
+        bring_line_up(&one);
         let mut got = Vec::new();
         let [data_one, _] = &mut session.data;
         let [meta_one, _] = &mut session.meta;

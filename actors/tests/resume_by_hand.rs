@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::by_hand::{Dialled, hello};
+use common::by_hand::{self, Dialled, hello};
 use common::{Site, resource, simulated, site};
 use drx_actors::net::{MemoryNet, Stream};
 use drx_protocol::State;
@@ -30,11 +30,7 @@ async fn carried() -> Carried {
     let mut settings = resource("r0", 1, 2, 7789);
     settings.link.resume_timeout = Duration::from_secs(10);
     let one = site(&Arc::new(MemoryNet::new()), "node1", vec![settings]);
-    let mut link = Dialled::to(&one, 1).await;
-    let bsr = one.open(Data).await;
-    let attempt = link.offered().await;
-    link.established(attempt).await;
-    one.until(Role::Acceptor, Lane::Zero, State::Established).await;
+    let (link, bsr, attempt) = by_hand::carried(&one).await;
     Carried { one, bsr, link, attempt }
 }
 

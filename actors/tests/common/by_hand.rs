@@ -1,9 +1,10 @@
 //! The other DRX, played by hand: its link, frame by frame.
 
 use drx_actors::net::{Net, SocketOptions, Stream};
+use drx_protocol::State;
 use drx_protocol::frame::{Credit, Decoder, Frame, Payload};
 use drx_protocol::handshake::{Answer, Hello, Name, Needed, Refused, Versions, Welcome, needed};
-use drx_protocol::names::{Attempt, Epoch, Lane, LinkId};
+use drx_protocol::names::{Attempt, ChannelType, Epoch, Lane, LinkId, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Site;
@@ -125,6 +126,16 @@ impl Dialled {
             }
         }
     }
+}
+
+/// Acceptor 0 of this site carries the data of its bsr over a link of this DRX's.
+pub async fn carried(site: &Site) -> (Dialled, Box<dyn Stream>, Attempt) {
+    let mut link = Dialled::to(site, 1).await;
+    let bsr = site.open(ChannelType::Data).await;
+    let attempt = link.offered().await;
+    link.established(attempt).await;
+    site.until(Role::Acceptor, Lane::Zero, State::Established).await;
+    (link, bsr, attempt)
 }
 
 /// What this side grants.
