@@ -10,3 +10,5 @@
 
 pub mod opening;
 pub mod requests;
+pub mod store;
+pub mod volume;

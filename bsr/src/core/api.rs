@@ -444,11 +444,7 @@ impl Default for Settings {
             integrity: None,
             verify: None,
             checksum: None,
-            after_split_brain: (
-                AfterSplitBrain::Disconnect,
-                AfterSplitBrain::Disconnect,
-                AfterSplitBrain::Disconnect,
-            ),
+            after_split_brain: (AfterSplitBrain::Disconnect, AfterSplitBrain::Disconnect, AfterSplitBrain::Disconnect),
             use_rle: true,
             ping_int: Duration::from_secs(3),
             ping_timeout: Duration::from_secs(3),
