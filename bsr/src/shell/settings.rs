@@ -3,12 +3,13 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::core::api;
+use crate::shell::opening::{Opening, OpeningSettings};
 
 mod keys;
 mod units;
@@ -27,48 +28,11 @@ pub struct Settings {
     /// The control socket; none for a node within another program.
     pub socket: Option<PathBuf>,
     /// How it comes to its two connections.
-    pub network: Network,
+    pub network: OpeningSettings,
     /// Where its NBD server listens, if it has one.
     pub nbd: Option<Nbd>,
     /// What its core needs.
     pub core: api::Settings,
-}
-
-/// How a node comes to its two connections (bsr-wire A.1, A.4 to A.6).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// Where it listens; it dials from this IP.
-    pub address: SocketAddr,
-    /// What it dials: the inside of its relay, or the other node.
-    pub peer: SocketAddr,
-    /// Which connection it opens first.
-    pub opening: Opening,
-    /// Connections from other IPs than `peer`'s are closed.
-    pub verify_ip: bool,
-    /// connect-int.
-    pub connect_int: Duration,
-    /// socket-check-timeout.
-    pub socket_check_timeout: Duration,
-    /// tcp-ack-timeout: what was sent on the data connection is acknowledged by then, or it is lost. Zero: off.
-    pub tcp_ack_timeout: Duration,
-    /// sndbuf-size in bytes; 0: the system's own.
-    pub send_buffer: u32,
-    /// rcvbuf-size in bytes; 0: the system's own.
-    pub receive_buffer: u32,
-}
-
-/// Which connection a node opens first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
-    /// As BSR: the node with the higher id opens data, the other one meta.
-    NodeId {
-        /// This node's.
-        mine: u32,
-        /// The other's.
-        peer: u32,
-    },
-    /// As DRBD 8.4: always data.
-    DataFirst,
 }
 
 /// Where an NBD server listens.
@@ -185,25 +149,22 @@ fn resolve(raw: keys::File, directory: &Path) -> Result<Settings, String> {
     if raw.address.port() == 0 || raw.peer.port() == 0 {
         return Err("address and peer need a port other than 0".to_owned());
     }
-    if is_any(raw.peer.ip()) {
+    if raw.peer.ip().is_unspecified() || raw.peer.ip().is_multicast() {
         return Err(format!("peer {} is no address that can be dialled", raw.peer));
     }
-    let network = Network {
+    let buffer = |size: Option<keys::Buffer>| size.map(|size| size.0).filter(|bytes| *bytes > 0);
+    let network = OpeningSettings {
         address: raw.address,
         peer: raw.peer,
-        opening,
+        first: opening,
         verify_ip: raw.verify_ip.unwrap_or(matches!(opening, Opening::NodeId { .. })),
         connect_int: net.connect_int.map_or(CONNECT_INT, units::Number::seconds),
         socket_check_timeout: core.socket_check_timeout,
         tcp_ack_timeout: net.tcp_ack_timeout.map_or(TCP_ACK_TIMEOUT, units::Number::seconds),
-        send_buffer: net.sndbuf_size.map_or(0, |size| size.0),
-        receive_buffer: net.rcvbuf_size.map_or(0, |size| size.0),
+        sndbuf: buffer(net.sndbuf_size),
+        rcvbuf: buffer(net.rcvbuf_size),
     };
     Ok(Settings { name: raw.name.0, volume, metadata, socket: Some(socket), network, nbd, core })
-}
-
-fn is_any(ip: IpAddr) -> bool {
-    ip.is_unspecified() || ip.is_multicast()
 }
 
 /// Whether a socket may have this path.

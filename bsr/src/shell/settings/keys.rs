@@ -51,8 +51,8 @@ pub(super) struct Net {
     socket_check_timeout: Option<Number<1, 300>>,
     ko_count: Option<Number<0, 200>>,
     pub(super) tcp_ack_timeout: Option<Number<0, 300>>,
-    pub(super) sndbuf_size: Option<Size<0, MAX_BUFFER>>,
-    pub(super) rcvbuf_size: Option<Size<0, MAX_BUFFER>>,
+    pub(super) sndbuf_size: Option<Buffer>,
+    pub(super) rcvbuf_size: Option<Buffer>,
     cram_hmac_alg: Option<Hash>,
     shared_secret: Option<String>,
     data_integrity_alg: Option<Hash>,
@@ -164,7 +164,7 @@ fn nbd<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Nbd>, D::Error> {
     String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
-/// DRBD 8.4's limit, for what is set on a socket.
-const MAX_BUFFER: u32 = 10 << 20;
+/// What is set on a socket, with DRBD 8.4's limit.
+pub(super) type Buffer = Size<0, { 10 << 20 }>;
 /// As the kernels have it.
 const MAX_SECRET: usize = 64;
