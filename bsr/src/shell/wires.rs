@@ -126,7 +126,7 @@ impl Wires {
             poll_fn(|context| {
                 let mut done = true;
                 for wire in [&mut self.meta, &mut self.data] {
-                    wire.write(context);
+                    while wire.write(context) {}
                     if wire.queue.is_empty() && !wire.shut {
                         wire.shut = true;
                         // Where it fails there is nothing left to be shut.
