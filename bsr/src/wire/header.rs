@@ -27,7 +27,7 @@ impl Header {
     pub fn read(version: u32, bytes: &[u8]) -> Result<Option<Header>, DecodeError> {
         if version >= 100 {
             let Some(bytes) = bytes.first_chunk::<16>() else { return Ok(None) };
-            return Header::read_100(bytes).map(Some);
+            return Header::read_100(version, bytes).map(Some);
         }
         let Some(bytes) = bytes.first_chunk::<8>() else { return Ok(None) };
         let [a, b, c, d, e, f, g, h] = *bytes;
@@ -44,10 +44,10 @@ impl Header {
         Err(DecodeError::Magic { version, found: Hex::of(bytes), expected })
     }
 
-    fn read_100(bytes: &[u8; 16]) -> Result<Header, DecodeError> {
+    fn read_100(version: u32, bytes: &[u8; 16]) -> Result<Header, DecodeError> {
         let [a, b, c, d, volume @ .., e, f, g, h, i, j, k, l, m, n] = *bytes;
         if [a, b, c, d] != MAGIC_100 {
-            return Err(DecodeError::Magic { version: 100, found: Hex::of(bytes), expected: "86 20 ec 20" });
+            return Err(DecodeError::Magic { version, found: Hex::of(bytes), expected: "86 20 ec 20" });
         }
         if [k, l, m, n] != [0; 4] {
             return Err(DecodeError::Pad { found: Hex::of(bytes) });

@@ -200,7 +200,7 @@ impl Body {
         if !self.bytes.len().is_multiple_of(8) {
             let length = self.bytes.len() as u64;
             let (command, expected) = (self.command, "whole words of 8 bytes");
-            return Err(DecodeError::Value { command, field: "a bitmap of", value: length, expected });
+            return Err(DecodeError::Value { command, field: "a length of", value: length, expected });
         }
         Ok(self.bytes)
     }
