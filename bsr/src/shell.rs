@@ -8,6 +8,7 @@
 //! nbd        the volume for other programs
 //! ```
 
+pub mod nbd;
 pub mod opening;
 pub mod requests;
 pub mod store;
