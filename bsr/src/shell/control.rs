@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::api::{Order, Refusal, RequestError};
+use crate::core::{Order, Refusal, RequestError};
 use crate::shell::status::Report;
 
 pub mod client;

@@ -1,20 +1,21 @@
 //! A running node: its core, between two connections, a disk, applications and an operator.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use slog::{Logger, o};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::core::api::{Order, Refusal, Request, RequestError};
+use crate::core::{Order, Protocol, Refusal, Request, RequestError, Status};
+use crate::shell::nbd::{Address, InUse};
 use crate::shell::requests::{self, Requests};
 use crate::shell::settings::Settings;
+use crate::shell::status::Report;
 use crate::shell::store::StoreError;
 use crate::shell::volume::Volume;
 
 mod random;
 mod run;
-mod stub;
-
-pub use stub::{Node, Status};
 
 use random::Random;
 use run::Runner;
@@ -26,6 +27,16 @@ pub struct Handle {
     requests: Requests,
     status: watch::Receiver<Status>,
     end: watch::Receiver<Option<End>>,
+    identity: Arc<Identity>,
+}
+
+/// What of a node never changes.
+#[derive(Debug)]
+struct Identity {
+    name: String,
+    protocol: Protocol,
+    /// The NBD server, if there is one.
+    nbd: Option<(Address, InUse)>,
 }
 
 /// How a node has ended.
@@ -45,6 +56,9 @@ pub enum StartError {
     /// Its volume, or what is kept beside it.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// Its NBD server cannot listen.
+    #[error("cannot serve NBD: {0}")]
+    Nbd(#[source] std::io::Error),
     /// What else it needs.
     #[error("cannot {what}: {error}")]
     System {
@@ -73,15 +87,20 @@ pub async fn start(settings: &Settings, connect: bool, log: &Logger) -> Result<H
     let disk = Volume::open(&settings.volume, &settings.metadata)?;
     let (wishes, wishes_queue) = mpsc::channel(WISHES);
     let (requests, requests_queue) = mpsc::channel(requests::WAITING);
-    let runner = Runner::new(settings, disk, random, wishes_queue, requests_queue, log)
+    let mut runner = Runner::new(settings, disk, random, wishes_queue, requests_queue, log)
         .map_err(|error| StartError::System { what: "read /dev/urandom", error })?;
+    let nbd = match &settings.nbd {
+        Some(address) => Some(runner.serve_nbd(address, &settings.name, requests.clone()).map_err(StartError::Nbd)?),
+        None => None,
+    };
+    let identity = Arc::new(Identity { name: settings.name.clone(), protocol: settings.core.protocol, nbd });
     let status = runner.subscribe();
     let (ended, end) = watch::channel(None);
     tokio::spawn(async move {
         let how = runner.run().await;
         ended.send_replace(Some(how));
     });
-    let handle = Handle { wishes, requests, status, end };
+    let handle = Handle { wishes, requests, status, end, identity };
     if connect {
         // It is refused by nobody: the node has only just begun.
         let _ = handle.order(Order::Connect { discard_my_data: false }).await;
@@ -123,6 +142,18 @@ impl Handle {
     /// How it is: its state as of now, its figures as of some 20 ms ago at most.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// How it is, in words.
+    pub fn report(&self) -> Report {
+        let Identity { name, protocol, nbd } = &*self.identity;
+        let clients = nbd.as_ref().map_or(0, |(_, in_use)| in_use.clients() as u64);
+        Report::new(name, *protocol, clients, &self.status.borrow())
+    }
+
+    /// Where its NBD server listens, if it has one: with the port that it got for port 0.
+    pub fn nbd(&self) -> Option<&Address> {
+        self.identity.nbd.as_ref().map(|(address, _)| address)
     }
 
     /// Waits until it is so; false if the node ended before. States that come and go within a turn of the node may be

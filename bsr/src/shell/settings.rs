@@ -3,12 +3,11 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use crate::core::api;
+use crate::core;
+use crate::shell::nbd::Address;
 use crate::shell::opening::{Opening, OpeningSettings};
 
 mod keys;
@@ -30,18 +29,9 @@ pub struct Settings {
     /// How it comes to its two connections.
     pub network: OpeningSettings,
     /// Where its NBD server listens, if it has one.
-    pub nbd: Option<Nbd>,
+    pub nbd: Option<Address>,
     /// What its core needs.
-    pub core: api::Settings,
-}
-
-/// Where an NBD server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Nbd {
-    /// On this path.
-    Unix(PathBuf),
-    /// On this address.
-    Tcp(SocketAddr),
+    pub core: core::Settings,
 }
 
 /// Reads a node's file. Its relative paths are relative to the directory it is in.
@@ -96,19 +86,6 @@ impl fmt::Display for SettingsError {
     }
 }
 
-impl FromStr for Nbd {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Nbd, String> {
-        let wrong = || format!("{text:?} is no place for an NBD server: write unix:PATH or tcp:IP:PORT");
-        match text.split_once(':') {
-            Some(("unix", path)) if !path.is_empty() => Ok(Nbd::Unix(PathBuf::from(path))),
-            Some(("tcp", address)) => address.parse().map(Nbd::Tcp).map_err(|_| wrong()),
-            _ => Err(wrong()),
-        }
-    }
-}
-
 fn resolve(raw: keys::File, directory: &Path) -> Result<Settings, String> {
     let core = raw.core()?;
     let net = &raw.net;
@@ -120,13 +97,13 @@ fn resolve(raw: keys::File, directory: &Path) -> Result<Settings, String> {
     let socket = directory.join(&raw.socket);
     fits("socket", &socket)?;
     let nbd = match raw.nbd {
-        Some(Nbd::Unix(path)) => {
+        Some(Address::Unix(path)) => {
             let path = directory.join(path);
             fits("nbd", &path)?;
             if path == socket {
                 return Err("socket and nbd are the same path".to_owned());
             }
-            Some(Nbd::Unix(path))
+            Some(Address::Unix(path))
         }
         other => other,
     };

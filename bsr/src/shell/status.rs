@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::api::State;
+use crate::core::{Protocol, State, Status};
 use crate::wire::{Connection, Disk, Role};
 
 /// A node's status, as `status --json` prints it. Fields may be added; none is renamed or taken away.
@@ -39,19 +39,23 @@ pub struct Report {
     pub verify: Option<Verify>,
     /// The generations of this node's data, in hexadecimal digits.
     pub generations: Generations,
-    /// Sent to the other node.
-    pub sent: Traffic,
-    /// Received from the other node.
+    /// Written by applications here.
+    pub written: Traffic,
+    /// Written by the other node's applications, and received.
     pub received: Traffic,
-    /// Received, or sent, by resyncs, in bytes.
-    pub resynced: u64,
+    /// Sent by resyncs, in bytes.
+    pub resync_sent: u64,
+    /// Received by resyncs, in bytes.
+    pub resync_received: u64,
+    /// Resyncs that were begun.
+    pub resyncs: u64,
     /// Requests of applications that are not done.
     pub requests: u64,
-    /// Written by applications and not finished by the other node, in bytes.
+    /// Sent to the other node and not acknowledged, in bytes.
     pub in_flight: u64,
-    /// Connections in use of the NBD server.
+    /// Clients of the NBD server that use the volume.
     pub nbd_clients: u64,
-    /// Attempts to connect, since the node came up.
+    /// Attempts to connect, since the nodes were last connected.
     pub attempts: u64,
     /// Why the last connection ended.
     pub last_break: Option<String>,
@@ -99,6 +103,62 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
+impl Report {
+    /// The report of a node with this name and protocol.
+    pub fn new(name: &str, protocol: Protocol, nbd_clients: u64, status: &Status) -> Report {
+        let Status { state, generations, counters, .. } = status;
+        let uuid = |number: u64| format!("{number:016X}");
+        let blocks = |count: u64| count.saturating_mul(BLOCK);
+        let resync = counters.resync_total > 0 && is_resync(state.connection);
+        let verify = Verify {
+            running: is_verify(state.connection),
+            total: blocks(counters.verify_total),
+            left: blocks(counters.verify_total.saturating_sub(counters.verify_done)),
+            different: blocks(counters.verify_different),
+        };
+        Report {
+            name: name.to_owned(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            connection: state.connection.to_string(),
+            role: state.role.to_string(),
+            peer_role: state.peer.to_string(),
+            disk: state.disk.to_string(),
+            peer_disk: state.peer_disk.to_string(),
+            protocol: format!("{protocol:?}"),
+            version: status.version,
+            size: status.size,
+            out_of_sync: status.out_of_sync,
+            resync: resync.then(|| Progress { total: blocks(counters.resync_total), left: status.out_of_sync }),
+            verify: (verify.total > 0).then_some(verify),
+            generations: Generations {
+                current: uuid(generations.current),
+                bitmap: uuid(generations.bitmap),
+                history: generations.history.map(uuid),
+            },
+            written: Traffic { writes: counters.writes, bytes: counters.written },
+            received: Traffic { writes: counters.peer_writes, bytes: counters.peer_written },
+            resync_sent: counters.resync_sent,
+            resync_received: counters.resync_received,
+            resyncs: counters.resyncs,
+            requests: status.requests,
+            in_flight: status.in_flight,
+            nbd_clients,
+            attempts: status.attempts,
+            last_break: status.last_break.clone(),
+        }
+    }
+}
+
+/// Whether an online verify is under way.
+pub fn is_verify(connection: Connection) -> bool {
+    matches!(connection, Connection::VerifyS | Connection::VerifyT)
+}
+
+fn is_resync(connection: Connection) -> bool {
+    use Connection::{PausedSyncS, PausedSyncT, SyncSource, SyncTarget};
+    matches!(connection, SyncSource | SyncTarget | PausedSyncS | PausedSyncT)
+}
+
 impl Progress {
     /// How much of it is done, in tenths of a percent: 1000 is all.
     pub fn done(&self) -> u64 {
@@ -115,7 +175,8 @@ impl fmt::Display for Report {
         let kib = |bytes: u64| bytes.div_ceil(1 << 10);
         write!(f, "{}: cs:{connection} ro:{role}/{peer_role} ds:{disk}/{peer_disk} {}", self.name, self.protocol)?;
         writeln!(f, " oos:{}", kib(self.out_of_sync))?;
-        write!(f, "    ns:{} nr:{} rs:{}", kib(self.sent.bytes), kib(self.received.bytes), kib(self.resynced))?;
+        let resynced = self.resync_sent.saturating_add(self.resync_received);
+        write!(f, "    ns:{} nr:{} rs:{}", kib(self.written.bytes), kib(self.received.bytes), kib(resynced))?;
         write!(f, " ap:{} if:{}", self.requests, kib(self.in_flight))?;
         if let Some(version) = self.version {
             write!(f, " pv:{version}")?;
@@ -217,6 +278,9 @@ impl<T: fmt::Display> fmt::Display for Pair<T> {
         }
     }
 }
+
+/// Bytes of a bit.
+const BLOCK: u64 = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::core::api::Breakage;
+use crate::core::Breakage;
 use crate::wire::decode::Decoder;
 use crate::wire::encode::{Encoded, Encoder};
 use crate::wire::{Packet, Stream};

@@ -16,12 +16,10 @@ use tokio::time::{sleep, timeout};
 
 use super::line::{Line, read_line};
 use super::{Answer, ControlSocket, IN_FLIGHT, Kind, MAX_CLIENTS, MAX_LENGTH, MAX_LINE, MAX_WAIT, Problem, Request};
-use crate::core::api;
-use crate::core::api::{Refusal, RequestError};
-use crate::shell::node::{Handle, Status};
+use crate::core::{self, Refusal, RequestError, Status};
+use crate::shell::node::Handle;
 use crate::shell::requests::Ask;
-use crate::shell::status::{Condition, Named, Pair};
-use crate::wire::Connection;
+use crate::shell::status::{Condition, Named, Pair, is_verify};
 
 /// Serves the socket until the node has ended and the answers about that are fetched. The socket's file goes as soon
 /// as the node has ended.
@@ -136,19 +134,19 @@ impl Server {
             Request::Read { length, .. } | Request::Write { length, .. } if length > MAX_LENGTH => {
                 return Err(format!("{length} bytes are more than {MAX_LENGTH}"));
             }
-            Request::Read { offset, length } => api::Request::Read { offset, length },
+            Request::Read { offset, length } => core::Request::Read { offset, length },
             Request::Write { offset, length } => {
                 let mut data = vec![0; length as usize];
                 let read = timeout(PAYLOAD, from.read_exact(&mut data)).await;
                 match read {
-                    Ok(Ok(_)) => api::Request::Write { offset, data: data.into(), fua: false },
+                    Ok(Ok(_)) => core::Request::Write { offset, data: data.into(), fua: false },
                     _ => return Err(format!("its {length} bytes did not come")),
                 }
             }
-            Request::Flush {} => api::Request::Flush,
+            Request::Flush {} => core::Request::Flush,
             _ => return Ok(Coming::Now(Answer::Status(Box::new(self.node.report())))),
         };
-        let reads = matches!(request, api::Request::Read { .. });
+        let reads = matches!(request, core::Request::Read { .. });
         let (reply, answer) = oneshot::channel();
         // If there is no node any more, the answer's other end is dropped with the request, and that is an answer, too.
         let _ = self.node.requests().send(Ask { request, reply }).await;
@@ -193,7 +191,7 @@ impl Server {
             },
             Coming::Wait(condition, verifying, limit) => {
                 let met = |status: &Status| {
-                    let verifies = matches!(status.state.connection, Connection::VerifyS | Connection::VerifyT);
+                    let verifies = is_verify(status.state.connection);
                     condition.met(&status.state) && verifying.is_none_or(|wanted| wanted == verifies)
                 };
                 let reached = timeout(limit, self.node.until(met)).await == Ok(true);

@@ -3,24 +3,27 @@
 use std::collections::HashMap;
 use std::future::pending;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use slog::{Logger, crit, error, info, warn};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::random::Random;
-use super::{End, Node, Status, Wish};
-use crate::core::api::{
-    Action, Event, Id, Order, Refusal, Request, RequestError, Severity, State, Time, What,
+use super::{End, Wish};
+use crate::core::{
+    Action, Event, Id, Node, Order, Refusal, Request, RequestError, Severity, State, Status, Time, What,
 };
+use crate::shell::nbd::{self, Address, Export, InUse};
 use crate::shell::opening::{self, Connections, OpeningSettings};
-use crate::shell::requests::Ask;
+use crate::shell::requests::{Ask, Requests};
 use crate::shell::settings::Settings;
 use crate::shell::volume::{Completion, Completions, Volume};
 use crate::shell::wires::Wires;
+use crate::wire::Role;
 
 /// Everything of a node.
 pub(super) struct Runner {
@@ -37,6 +40,9 @@ pub(super) struct Runner {
     asked_bytes: u64,
     ordered: HashMap<Id, Ordered>,
     next: Id,
+    /// What there is for NBD clients, and how many there are.
+    export: watch::Sender<Export>,
+    nbd: Option<(InUse, JoinHandle<()>)>,
     network: OpeningSettings,
     send_timeout: Duration,
     random: Random,
@@ -92,9 +98,12 @@ impl Runner {
         let seed = random.number()?;
         let node = Node::new(settings.core.clone(), volume.bytes(), loaded, seed, Time::ZERO);
         let begin = Instant::now();
+        let state = node.state();
         Ok(Runner {
+            export: watch::Sender::new(Export { primary: false, bytes: volume.bytes() }),
+            nbd: None,
             status: watch::Sender::new(node.status()),
-            told: node.state(),
+            told: state,
             untold: None,
             node,
             line: Line::Closed,
@@ -118,6 +127,21 @@ impl Runner {
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    /// Listens for NBD clients, on the current runtime.
+    pub(super) fn serve_nbd(
+        &mut self,
+        address: &Address,
+        name: &str,
+        requests: Requests,
+    ) -> std::io::Result<(Address, InUse)> {
+        let log = self.log.clone();
+        let note: nbd::Note = Arc::new(move |severity, line| tell(&log, severity, &line));
+        let server = nbd::Server::bind(address, name, requests, self.export.subscribe(), note)?;
+        let (address, in_use) = (server.address().clone(), server.in_use());
+        self.nbd = Some((in_use.clone(), tokio::spawn(server.serve())));
+        Ok((address, in_use))
     }
 
     pub(super) async fn run(mut self) -> End {
@@ -310,6 +334,16 @@ impl Runner {
         match wish {
             Some(Wish::Order(order, reply)) => {
                 info!(self.log, "ordered: {:?}", order);
+                if order == Order::Secondary && self.nbd.as_ref().is_some_and(|(in_use, _)| in_use.clients() > 0) {
+                    // A client that was told of a write would be told of an error for the next one.
+                    let _ = reply.send(Err(Refusal::InUse));
+                    return;
+                }
+                if order == Order::Down
+                    && let Some((_, server)) = &self.nbd
+                {
+                    server.abort();
+                }
                 let id = self.id();
                 self.ordered.insert(id, Ordered { reply, down: order == Order::Down });
                 self.handle(Event::Order { id, order });
@@ -338,6 +372,8 @@ impl Runner {
         }
         (self.told, self.untold) = (state, None);
         let status = self.node.status();
+        let export = Export { primary: state.role == Role::Primary, bytes: status.size };
+        self.export.send_if_modified(|told| std::mem::replace(told, export) != export);
         self.status.send_if_modified(|told| {
             let changed = *told != status;
             *told = status;
@@ -347,6 +383,11 @@ impl Runner {
 
     async fn finish(mut self, end: End, reply: Option<Reply<(), Refusal>>) -> End {
         self.line = Line::Closed;
+        if let Some((_, server)) = self.nbd.take() {
+            server.abort();
+            // Its path is free when the next node comes.
+            let _ = server.await;
+        }
         if end == End::Down {
             // Each is over within the send timeout.
             while self.finishing.join_next().await.is_some() {}

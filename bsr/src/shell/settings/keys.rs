@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-use super::Nbd;
 use super::units::{Hash, LongSize, Name, Number, Policy, Rate, Size};
-use crate::core::api::{OnCongestion, Protocol, Settings};
+use crate::core::{OnCongestion, Protocol, Settings};
 use crate::digest::Algorithm;
+use crate::shell::nbd::Address;
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -25,7 +25,7 @@ pub(super) struct File {
     pub(super) opening: Opening,
     pub(super) verify_ip: Option<bool>,
     #[serde(default, deserialize_with = "nbd")]
-    pub(super) nbd: Option<Nbd>,
+    pub(super) nbd: Option<Address>,
     #[serde(default)]
     pub(super) net: Net,
     #[serde(default)]
@@ -160,8 +160,15 @@ impl File {
     }
 }
 
-fn nbd<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Nbd>, D::Error> {
-    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
+fn nbd<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Address>, D::Error> {
+    let text = String::deserialize(from)?;
+    let address = match text.split_once(':') {
+        Some(("unix", path)) if !path.is_empty() => Some(Address::Unix(PathBuf::from(path))),
+        Some(("tcp", address)) => address.parse().ok().map(Address::Tcp),
+        _ => None,
+    };
+    let wrong = || D::Error::custom(format!("{text:?} is no place for an NBD server: write unix:PATH or tcp:IP:PORT"));
+    address.map(Some).ok_or_else(wrong)
 }
 
 /// What is set on a socket, with DRBD 8.4's limit.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-use crate::core::api::AfterSplitBrain;
+use crate::core::AfterSplitBrain;
 use crate::digest::Algorithm;
 
 /// A size in bytes as people write it: a whole number, plain or with k, M, G or T (of 1024; KiB and so on are
