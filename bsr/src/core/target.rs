@@ -120,10 +120,8 @@ impl Node {
         // Aligned to its own length, so that it never crosses an extent.
         let aligned = if first == 0 { u64::from(MOST_REQUEST) } else { BLOCK << first.trailing_zeros().min(ALIGN_BITS) };
         let most = aligned.min(u64::from(MOST_REQUEST)).min(size - offset);
-        let mut blocks = 1;
-        while blocks * BLOCK < most && self.bitmap.is_set(first + blocks) {
-            blocks += 1;
-        }
+        let run = self.bitmap.next_clear(first).unwrap_or(self.bitmap.bits()) - first;
+        let blocks = run.min(most.div_ceil(BLOCK));
         // The last block of the volume may be a part of one.
         let length = u32::try_from((blocks * BLOCK).min(size - offset)).ok()?;
         if self.requests.touch(offset, length) {
