@@ -43,6 +43,10 @@ impl World {
         let now = world.now;
         world.sides[0].order(now, Order::Primary { force: true });
         world.primary = Some(0);
+        world.settle("the first resync", |world| {
+            let good = |state: &State| state.disk == Disk::UpToDate && state.peer_disk == Disk::UpToDate;
+            world.states().iter().all(good) && !world.sides.iter().any(|side| side.disk.is_busy())
+        });
         world
     }
 
@@ -270,7 +274,8 @@ impl World {
         }
         let now = self.now;
         // Mostly in a few places, so that writes meet each other and the resync.
-        let count = self.random.usize(1..=[1, 8, 16, 64][self.random.usize(..4)]);
+        let most = [1, 8, 16, 64][self.random.usize(..4)];
+        let count = self.random.usize(1..=most);
         let spread = [64, 4096, SECTORS - 64][self.random.usize(..3)];
         let first = self.random.usize(..spread.min(SECTORS - count));
         let (offset, length) = (first as u64 * SECTOR, count * SECTOR as usize);
@@ -326,6 +331,10 @@ impl World {
                 self.connect(); // a disconnect that was ordered in the storm may have been carried out only now
             }
             self.step();
+        }
+        if let Some(node) = self.sides[0].node.as_ref() && std::env::var_os("DRX_SEED").is_some() {
+            eprintln!("{node:?}");
+            eprintln!("{:?} {}", self.sides[1].node, self.model.is_idle());
         }
         panic!("waited for {what} in vain: {:?}", self.states());
     }
