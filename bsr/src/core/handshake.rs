@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Action, AfterSplitBrain, Node, SECTOR, Severity, State};
 use crate::digest::Algorithm;
-use crate::uuid::{self, Decision};
+use crate::uuid::{self, Decision, Generations, Handshake};
 use crate::wire::{
     self, Connection, Disk, Features, Packet, ProtocolSettings, QueueLimits, Role, Sizes, StateWord, Stream, SyncParameters,
     Uuids,
@@ -386,11 +386,11 @@ impl Node {
                 && (Connection::StartingSyncS..=Connection::WFBitMapT).contains(&peer.connection)
             || consider;
         if decides && peer.disk >= Disk::Negotiating {
-            let Some(mut uuids) = uuids else {
+            let Some(uuids) = uuids else {
                 self.violated("a state came before the generations");
                 return;
             };
-            match self.decide(&peer, peer_disk, &mut uuids) {
+            match self.decide(&peer, peer_disk, uuids) {
                 Some(decided) => connection = decided,
                 None => return,
             }
@@ -427,32 +427,33 @@ impl Node {
     }
 
     /// Whose data counts. None: nobody's; the session is over.
-    fn decide(&mut self, peer: &State, peer_disk: Disk, uuids: &mut Uuids) -> Option<Connection> {
-        let resolve_conflicts = self.session.as_ref().is_some_and(|session| session.agreed.resolve_conflicts);
-        let has_write_same =
-            self.session.as_ref().is_some_and(|s| s.agreed.features & wire::FEATURE_WRITE_SAME != 0);
-        let view = uuid::View {
+    fn decide(&mut self, peer: &State, peer_disk: Disk, uuids: Uuids) -> Option<Connection> {
+        let agreed = &self.session.as_ref()?.agreed;
+        let mut handshake = Handshake {
+            mine: self.generations,
+            dirty_bits: self.bitmap.weight(),
             role: self.state.role,
             disk: self.state.disk,
             crashed_primary: self.crashed_primary,
             discard_my_data: self.discard_my_data,
-            dirty_bits: self.bitmap.weight(),
+            peer: uuids,
             peer_role: peer.role,
             peer_disk,
-            resolve_conflicts,
-            has_write_same,
+            resolve_conflicts: agreed.resolve_conflicts,
+            version: agreed.version,
+            features: agreed.features,
             after_split_brain: self.settings.after_split_brain,
         };
-        let before = self.generations;
-        let (comparison, decision) = uuid::decide(&mut self.generations, uuids, &view);
+        let (comparison, decision) = handshake.decide();
+        let (before, theirs) = (self.generations, uuids);
+        // A resync's end that one of them missed is put right by the comparison.
+        self.generations = handshake.mine;
         if let Some(session) = &mut self.session {
-            session.peer_uuids = Some(*uuids);
+            session.peer_uuids = Some(handshake.peer);
         }
         let (code, rule) = (comparison.code, comparison.rule);
-        let shown = |g: &uuid::Generations| format!("{:016x}:{:016x}:{:016x}:{:016x}", g.current, g.bitmap, g.history[0], g.history[1]);
-        let theirs = uuid::Generations { current: uuids.current, bitmap: uuids.bitmap, history: uuids.history };
-        let (own, theirs) = (shown(&before), shown(&theirs));
-        let text = format!("generations: here {own}, there {theirs}; rule {rule} says {code}: {decision}");
+        let theirs = Generations { current: theirs.current, bitmap: theirs.bitmap, history: theirs.history };
+        let text = format!("generations: here {before}, there {theirs}; rule {rule} says {code}: {decision:?}");
         self.note(Severity::Info, text);
         let (connection, full) = match decision {
             Decision::NoSync => {
@@ -461,8 +462,8 @@ impl Node {
             }
             Decision::Source { full } => (Connection::WFBitMapS, full),
             Decision::Target { full } => (Connection::WFBitMapT, full),
-            Decision::Refused(refused) => {
-                self.stand_alone(&refused.to_string());
+            Decision::Refused(reason) => {
+                self.stand_alone(&reason.to_string());
                 return None;
             }
         };
@@ -502,6 +503,19 @@ impl Node {
             self.send_state();
         }
         self.save_head();
+    }
+
+    /// The largest block, in bytes, that the other node takes (bsr-wire B.1).
+    pub(super) fn most_block(&self) -> u32 {
+        let Some(session) = self.session.as_ref().filter(|_| self.state.is_connected()) else { return super::MAX_REQUEST };
+        let theirs = session.peer_sizes.map_or(super::MAX_REQUEST, |sizes| sizes.max_block);
+        let most = match session.agreed.version {
+            ..95 => 32 << 10,
+            95..100 => 128 << 10,
+            _ => super::MAX_REQUEST,
+        };
+        // Less than a block of 4 KiB is nothing that a node can mean.
+        most.min(theirs.max(LEAST_BLOCK) / LEAST_BLOCK * LEAST_BLOCK)
     }
 
     /// The version that both speak.
@@ -559,6 +573,8 @@ const VERSION_SKIP_SYNC: u32 = 90;
 const DEFAULT_RATE: u32 = 250;
 /// KiB/s: the most that c-max-rate can be.
 const MAX_RATE: u64 = 4 << 20;
+/// Bytes.
+const LEAST_BLOCK: u32 = 4096;
 /// 0.1 s: c-plan-ahead's default (bsr-wire C.4).
 const PLAN_AHEAD: u32 = 20;
 /// 0.1 s: c-delay-target's default.

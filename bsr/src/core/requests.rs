@@ -22,6 +22,8 @@ pub(super) struct Requests {
     /// Of them, those that the application waits for.
     open: BTreeSet<u64>,
     numbers: u64,
+    /// Requests that were too large for the other node: how many further parts are not done, and why one failed.
+    parts: HashMap<Id, (u32, Option<RequestError>)>,
     /// Reads that the other node answers, by their block id.
     remote_reads: HashMap<u64, RemoteRead>,
     /// Writes of protocol A that TCP does not have yet: the packet's number and the write's.
@@ -129,6 +131,7 @@ impl Node {
     /// Begins what may begin, in the order of arrival.
     pub(super) fn feed_requests(&mut self) {
         while let Some((id, request)) = self.requests.waiting.pop_front() {
+            let request = self.first_part(id, request);
             let begun = match &request {
                 Request::Flush => {
                     self.end_epoch();
@@ -150,6 +153,44 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// As much of it as the other node takes at once; the rest comes next.
+    fn first_part(&mut self, id: Id, request: Request) -> Request {
+        let most = self.most_block();
+        let (first, rest) = match request {
+            Request::Write { offset, mut data, fua } if data.len() > most as usize => {
+                let rest = data.split_off(most as usize);
+                let rest = Request::Write { offset: offset + u64::from(most), data: rest, fua };
+                (Request::Write { offset, data, fua }, rest)
+            }
+            Request::Zero { offset, length, discard } if length > most => {
+                let rest = Request::Zero { offset: offset + u64::from(most), length: length - most, discard };
+                (Request::Zero { offset, length: most, discard }, rest)
+            }
+            whole => return whole,
+        };
+        self.requests.waiting.push_front((id, rest));
+        self.requests.parts.entry(id).or_default().0 += 1;
+        first
+    }
+
+    /// A write is done, or a part of one.
+    fn write_complete(&mut self, id: Id, result: Result<Bytes, RequestError>) {
+        let result = match self.requests.parts.get_mut(&id) {
+            None => result,
+            Some((0, failed)) => {
+                let failed = failed.take();
+                self.requests.parts.remove(&id);
+                failed.map_or(result, Err)
+            }
+            Some((left, failed)) => {
+                *left -= 1;
+                *failed = failed.take().or(result.err());
+                return;
+            }
+        };
+        self.push(super::Action::Complete { id, result });
     }
 
     /// Completes a request that was begun as a local read or a flush.
@@ -222,7 +263,7 @@ impl Node {
             return false;
         }
         if !here && !there {
-            self.push(super::Action::Complete { id, result: Err(RequestError::NoData) });
+            self.write_complete(id, Err(RequestError::NoData));
             return true;
         }
         let locked = self.session.as_ref().is_some_and(|session| {
@@ -430,21 +471,17 @@ impl Node {
 
     /// P_BARRIER_ACK for this epoch came.
     pub(super) fn epoch_is_stable(&mut self, epoch: u32) {
-        let log = &self.requests.log;
-        let of_epoch = |write: &Write| write.epoch == epoch && write.remote != Remote::Absent;
-        // The oldest epoch's writes are the first ones in the log, but for those that were never sent.
-        let numbers: Vec<u64> = log
+        // Of those that are not stable, the oldest epoch's come first.
+        let numbers: Vec<u64> = self
+            .requests
+            .log
             .iter()
-            .take_while(|(_, write)| write.epoch == epoch || write.remote == Remote::Absent)
-            .filter(|(_, write)| of_epoch(write))
+            .filter(|(_, write)| matches!(write.remote, Remote::Pending | Remote::Done))
+            .take_while(|(_, write)| write.epoch == epoch)
             .map(|(number, _)| *number)
             .collect();
         for number in numbers {
-            self.advance(number, |write| {
-                if write.remote != Remote::Failed {
-                    write.remote = Remote::Stable;
-                }
-            });
+            self.advance(number, |write| write.remote = Remote::Stable);
         }
     }
 
@@ -471,7 +508,7 @@ impl Node {
                 Local::Failed(what) => Err(RequestError::Disk(what.clone())),
                 _ => Ok(Bytes::new()),
             };
-            self.push(super::Action::Complete { id, result });
+            self.write_complete(id, result);
             let same = self.session.as_ref().is_some_and(|session| session.outbound.epoch == epoch);
             if same && remote != Remote::Absent {
                 self.end_epoch();
