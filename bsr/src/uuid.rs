@@ -2,6 +2,12 @@
 
 use crate::wire::Uuids;
 
+pub mod compare;
+pub mod decide;
+
+pub use compare::{Comparison, Handshake};
+pub use decide::{Decision, Reason};
+
 /// A node's generations. The lowest bit of each tells whether the node was primary then, and is no part of the identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Generations {
@@ -26,6 +32,11 @@ impl Generations {
     /// Those of a disk that was just created.
     pub fn just_created() -> Generations {
         Generations { current: JUST_CREATED, ..Generations::default() }
+    }
+
+    /// What P_UUIDS tells of them, with how many bits are set, and UUID_* flags.
+    pub fn told(&self, dirty_bits: u64, flags: u64) -> Uuids {
+        Uuids { current: self.current, bitmap: self.bitmap, history: self.history, dirty_bits, flags }
     }
 
     /// The node's role, kept in the lowest bit of the current generation.
@@ -73,7 +84,7 @@ impl Generations {
     }
 
     /// A resync to this node is over: what it has is what the source has. `source`: its generations as it told them
-    /// before the resync, and as the comparison corrected them. Afterwards both nodes' generations are the same.
+    /// before the resync, and as [`Handshake::compare`] corrected them. Afterwards both nodes' generations are the same.
     pub fn finish_as_target(&mut self, source: &Uuids) {
         let resync = self.current;
         self.bitmap = source.bitmap;
