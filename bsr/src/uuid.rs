@@ -1,5 +1,7 @@
 //! The generations of a volume's data, and what two nodes' generations say about them (bsr-wire C.3).
 
+use std::fmt;
+
 use crate::wire::Uuids;
 
 pub mod compare;
@@ -27,6 +29,12 @@ pub const SYNC_OFFSET: u64 = 1 << 48;
 
 /// A generation's lowest bit: the node was primary.
 const PRIMARY: u64 = 1;
+
+impl fmt::Display for Generations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}:{:016x}:{:016x}:{:016x}", self.current, self.bitmap, self.history[0], self.history[1])
+    }
+}
 
 impl Generations {
     /// Those of a disk that was just created.
