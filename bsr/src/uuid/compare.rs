@@ -71,7 +71,8 @@ impl Handshake {
     fn by_current(&mut self) -> Option<(i32, u8)> {
         let (mine, peers) = (id(self.mine.current), id(self.peer.current));
         let unwritten = |current| current == JUST_CREATED || current == 0;
-        if mine == JUST_CREATED && peers == JUST_CREATED {
+        // Two that have none at all are no kernel's: there both would become target.
+        if mine == peers && unwritten(mine) {
             return Some((0, 10));
         }
         if unwritten(mine) && peers != JUST_CREATED {
