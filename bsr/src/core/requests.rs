@@ -43,6 +43,8 @@ struct Write {
     remote: Remote,
     epoch: u32,
     since: Time,
+    /// It is on no disk that is up to date: the application has to hear that.
+    nowhere: bool,
 }
 
 /// How far it is on this disk.
@@ -292,6 +294,7 @@ impl Node {
             remote: if remote { Remote::Pending } else { Remote::Absent },
             epoch: 0,
             since: self.now,
+            nowhere: false,
         };
         self.requests.log.insert(number, write);
         self.requests.open.insert(number);
@@ -499,13 +502,14 @@ impl Node {
             self.requests.in_flight -= u64::from(write.length);
         }
         let (offset, length, id, epoch) = (write.offset, write.length, write.id, write.epoch);
-        let (local, remote) = (write.local.clone(), write.remote);
+        let (local, remote, nowhere) = (write.local.clone(), write.remote, write.nowhere);
         if local == Local::Pending {
             return;
         }
         if remote != Remote::Pending && self.requests.open.remove(&number) {
             let result = match &local {
                 Local::Failed(what) => Err(RequestError::Disk(what.clone())),
+                _ if nowhere => Err(RequestError::NoData),
                 _ => Ok(Bytes::new()),
             };
             self.write_complete(id, result);
@@ -539,7 +543,14 @@ impl Node {
                 let (offset, length) = (write.offset, write.length);
                 self.bitmap.set_out_of_sync(offset, length.into());
             }
-            self.advance(number, |write| write.remote = Remote::Absent);
+            // This disk alone counts only if it is one that counts: the next resync would take it back.
+            let alone = self.state.disk == Disk::UpToDate;
+            self.advance(number, |write| {
+                if !alone && write.remote == Remote::Pending {
+                    write.nowhere = true;
+                }
+                write.remote = Remote::Absent;
+            });
         }
     }
 
