@@ -157,6 +157,12 @@ pub struct DataBlock {
 }
 
 impl DataBlock {
+    /// The same without one: what has no payload has none.
+    #[must_use]
+    pub fn without_digest(self) -> DataBlock {
+        DataBlock { digest: Bytes::new(), ..self }
+    }
+
     /// Takes the digest off a received payload. False if the payload is shorter than `len`.
     #[must_use]
     pub fn split_digest(&mut self, len: usize) -> bool {
