@@ -1,5 +1,15 @@
 //! The generations of a volume's data, and what two nodes' generations say about them (bsr-wire C.3).
 
+use std::fmt;
+
+use crate::wire::Uuids;
+
+pub mod compare;
+pub mod decide;
+
+pub use compare::{Comparison, Handshake};
+pub use decide::{Decision, Reason};
+
 /// A node's generations. The lowest bit of each tells whether the node was primary then, and is no part of the identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Generations {
@@ -9,4 +19,105 @@ pub struct Generations {
     pub bitmap: u64,
     /// The two before.
     pub history: [u64; 2],
+}
+
+/// The generation of a disk that was just created: nothing is known of its data.
+pub const JUST_CREATED: u64 = 4;
+
+/// What a resync's own generation differs by from the one that it starts from.
+pub const SYNC_OFFSET: u64 = 1 << 48;
+
+/// A generation's lowest bit: the node was primary.
+const PRIMARY: u64 = 1;
+
+impl fmt::Display for Generations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}:{:016x}:{:016x}:{:016x}", self.current, self.bitmap, self.history[0], self.history[1])
+    }
+}
+
+impl Generations {
+    /// Those of a disk that was just created.
+    pub fn just_created() -> Generations {
+        Generations { current: JUST_CREATED, ..Generations::default() }
+    }
+
+    /// What P_UUIDS tells of them, with how many bits are set, and UUID_* flags.
+    pub fn told(&self, dirty_bits: u64, flags: u64) -> Uuids {
+        Uuids { current: self.current, bitmap: self.bitmap, history: self.history, dirty_bits, flags }
+    }
+
+    /// The node's role, kept in the lowest bit of the current generation.
+    pub fn set_primary(&mut self, primary: bool) {
+        self.current = self.current & !PRIMARY | u64::from(primary);
+    }
+
+    /// From now on there may be writes that the other node does not get. `random`: 64 fresh random bits.
+    ///
+    /// If there is a generation already that the bitmap tells the differences since, it stays, and the current one
+    /// becomes history: the bitmap still tells just these differences. (The kernel overwrites it with a warning; a peer
+    /// that has that generation is a stranger then.)
+    pub fn rotate_for_new(&mut self, random: u64) {
+        if self.bitmap == 0 {
+            self.bitmap = self.current;
+        } else {
+            self.remember(self.current);
+        }
+        self.replace_current(fresh(random));
+    }
+
+    /// No differences are left since the bitmap's generation, which becomes history.
+    pub fn clear_bitmap(&mut self) {
+        if self.bitmap != 0 {
+            self.remember(self.bitmap);
+            self.bitmap = 0;
+        }
+    }
+
+    /// This node begins to be a resync's source. Returns what P_SYNC_UUID has to say. `random`: 64 fresh random bits.
+    pub fn start_sync_source(&mut self, random: u64) -> u64 {
+        let resync = match self.bitmap {
+            0 | JUST_CREATED => fresh(random),
+            known => known.wrapping_add(SYNC_OFFSET),
+        };
+        self.clear_bitmap();
+        self.bitmap = resync;
+        resync
+    }
+
+    /// P_SYNC_UUID came: what this node has is neither its own nor the source's data, until the resync is over.
+    pub fn receive_sync_uuid(&mut self, resync: u64) {
+        self.replace_current(resync);
+        self.bitmap = 0;
+    }
+
+    /// A resync to this node is over: what it has is what the source has. `source`: its generations as it told them
+    /// before the resync, and as [`Handshake::compare`] corrected them. Afterwards both nodes' generations are the same.
+    pub fn finish_as_target(&mut self, source: &Uuids) {
+        let resync = self.current;
+        self.bitmap = source.bitmap;
+        self.history = source.history;
+        self.clear_bitmap();
+        self.remember(resync);
+        self.replace_current(source.current);
+    }
+
+    /// A resync from this node is over.
+    pub fn finish_as_source(&mut self) {
+        self.clear_bitmap();
+    }
+
+    fn remember(&mut self, generation: u64) {
+        self.history = [generation, self.history[0]];
+    }
+
+    /// Whether the node is primary does not change with the data.
+    fn replace_current(&mut self, generation: u64) {
+        self.current = generation & !PRIMARY | self.current & PRIMARY;
+    }
+}
+
+/// A new generation: never one of the two numbers that have a meaning of their own.
+fn fresh(random: u64) -> u64 {
+    if matches!(random & !PRIMARY, 0 | JUST_CREATED) { random ^ SYNC_OFFSET } else { random }
 }

@@ -157,6 +157,12 @@ pub struct DataBlock {
 }
 
 impl DataBlock {
+    /// The same without one: what has no payload has none.
+    #[must_use]
+    pub fn without_digest(self) -> DataBlock {
+        DataBlock { digest: Bytes::new(), ..self }
+    }
+
     /// Takes the digest off a received payload. False if the payload is shorter than `len`.
     #[must_use]
     pub fn split_digest(&mut self, len: usize) -> bool {
@@ -230,3 +236,10 @@ pub const VERIFY_IN_SYNC: u64 = 4711;
 pub const VERIFY_OUT_OF_SYNC: u64 = 4712;
 /// The most payload of a block, in bytes.
 pub const MAX_BLOCK: u32 = 1 << 20;
+/// The most that a P_TRIM, P_ZEROES or P_WSAME is about, and therefore an acknowledgement or P_OUT_OF_SYNC: 128 MiB,
+/// in bytes. As much as the kernel asks for at once: half of the activity extents that one transaction of its log can
+/// take, which are 32 of 4 MiB.
+pub const MAX_RANGE: u32 = 128 << 20;
+/// The highest sector that a decoded packet is about: in bytes, with [`MAX_RANGE`] added, it is far from overflowing
+/// anything. 4 EiB; the kernels' volumes have 1 PiB at most.
+pub const MAX_SECTOR: u64 = 1 << 53;

@@ -1,0 +1,46 @@
+//! What is kept over a crash, and when.
+
+use super::{Action, Node, SECTOR, Save, State};
+use crate::metadata::Head;
+use crate::wire::{Connection, Disk, Role};
+
+impl Node {
+    fn head(&self) -> Head {
+        let State { role, peer, connection, disk, peer_disk } = self.state;
+        Head {
+            generations: self.generations,
+            size: self.volume,
+            agreed: if self.state.is_connected() { self.size / SECTOR } else { self.saved.agreed },
+            consistent: disk > Disk::Inconsistent,
+            was_up_to_date: disk > Disk::Outdated,
+            primary: role == Role::Primary || peer == Role::Primary && peer_disk < Disk::Inconsistent,
+            crashed_primary: self.crashed_primary,
+            connected: connection > Connection::WFReportParams,
+            peer_outdated: (Disk::Inconsistent..=Disk::Outdated).contains(&peer_disk),
+            full_sync: false,
+        }
+    }
+
+    /// Generations and flags, if they are others than those that were saved.
+    pub(super) fn save_head(&mut self) {
+        let head = self.head();
+        if head != self.saved {
+            // Who calls this disk good after a crash must find on it what makes it good.
+            let flush_volume = head.consistent && !self.saved.consistent;
+            self.saved = head;
+            self.push(Action::Save(Save { flush_volume, head: Some(head), ..Save::default() }));
+        }
+    }
+
+    /// All of it, with the activity log as small as it can be.
+    pub(super) fn save_all(&mut self, flush_volume: bool) {
+        // What was written to the extents that are given up is known nowhere else any more: it has to be on the disk.
+        let given_up = !self.activity.clear_unused().is_empty();
+        let flush_volume = flush_volume || given_up && self.settings.disk_flushes;
+        let head = self.head();
+        self.saved = head;
+        let (pages, activity) = (self.bitmap.take_dirty(), Some(self.activity.extents()));
+        self.push(Action::Save(Save { flush_volume, pages, head: Some(head), activity }));
+    }
+}
+

@@ -1,0 +1,414 @@
+//! What operators want, and the changes of state that both nodes make together: one node asks, the other one agrees or
+//! refuses (bsr-wire B.9).
+
+use std::collections::VecDeque;
+
+use super::verify::Verify;
+use super::{Action, Id, Node, Order, Refusal, Severity, Time};
+use crate::wire::state::{CONNECTION_MASK, DISK_MASK, ROLE_MASK};
+use crate::wire::{Connection, Disk, Packet, Role, StateChange, StateWord, Stream};
+
+/// Orders: one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    queue: VecDeque<(Id, Order)>,
+    pending: Option<Pending>,
+}
+
+/// An order that the other node was asked about.
+#[derive(Debug)]
+struct Pending {
+    id: Id,
+    order: Order,
+    since: Time,
+}
+
+impl Node {
+    pub(super) fn order(&mut self, id: Id, order: Order) {
+        self.orders.queue.push_back((id, order));
+    }
+
+    pub(super) fn feed_orders(&mut self) {
+        while self.orders.pending.is_none()
+            && let Some((id, order)) = self.orders.queue.pop_front()
+        {
+            if self.down {
+                self.done(id, Err(Refusal::State("the node is going down".to_owned())));
+                continue;
+            }
+            match order {
+                Order::Primary { force } => self.become_primary(id, force),
+                Order::Secondary => {
+                    let result = self.become_secondary();
+                    self.done(id, result);
+                }
+                Order::Connect { discard_my_data } => {
+                    let result = self.connect(discard_my_data);
+                    self.done(id, result);
+                }
+                Order::Disconnect | Order::Down => self.leave(id, order),
+                Order::Verify => self.order_verify(id),
+                Order::Invalidate => self.order_invalidate(id, Order::Invalidate),
+                Order::InvalidateRemote => self.order_invalidate(id, Order::InvalidateRemote),
+            }
+        }
+    }
+
+    fn done(&mut self, id: Id, result: Result<(), Refusal>) {
+        self.push(Action::Done { id, result });
+    }
+
+    /// Asks the other node; its answer goes on with the order.
+    fn ask(&mut self, id: Id, order: Order, change: StateChange) {
+        let connection_wide = change.mask & CONNECTION_MASK != 0
+            && Connection::of(change.value >> 4 & 31) == Some(Connection::Disconnecting)
+            && self.version() >= VERSION_CONNECTION_WIDE;
+        self.orders.pending = Some(Pending { id, order, since: self.now });
+        let packet = if connection_wide { Packet::ConnectionChange(change) } else { Packet::StateChange(change) };
+        self.send(Stream::Data, packet);
+    }
+
+    fn become_primary(&mut self, id: Id, force: bool) {
+        if self.state.role == Role::Primary {
+            self.done(id, Ok(()));
+            return;
+        }
+        let connected = self.state.is_connected();
+        if self.state.peer == Role::Primary {
+            self.done(id, Err(Refusal::TwoPrimaries));
+            return;
+        }
+        let reachable = connected && self.state.peer_disk == Disk::UpToDate;
+        let forces = self.state.disk != Disk::UpToDate && !reachable;
+        if forces && !force {
+            self.done(id, Err(Refusal::NoUpToDateDisk));
+            return;
+        }
+        if self.session.is_some() && !connected {
+            let state = self.state.connection.to_string();
+            self.done(id, Err(Refusal::State(format!("{state}, try again"))));
+            return;
+        }
+        if !connected {
+            self.primary(forces);
+            self.done(id, Ok(()));
+            return;
+        }
+        let word = StateWord::new(Role::Primary, Role::Unknown, Connection::StandAlone, Disk::UpToDate, Disk::Diskless);
+        let mask = ROLE_MASK | if forces { DISK_MASK } else { 0 };
+        self.ask(id, Order::Primary { force: forces }, StateChange { mask, value: word.0 & mask });
+    }
+
+    fn primary(&mut self, forced: bool) {
+        let alone = !self.state.is_connected() || self.state.peer_disk <= Disk::Failed;
+        self.change("an operator wants it", |state| {
+            state.role = Role::Primary;
+            if forced {
+                state.disk = Disk::UpToDate;
+            }
+        });
+        if forced || alone && self.generations.bitmap == 0 {
+            let random = self.random.next();
+            self.generations.rotate_for_new(random);
+        }
+        self.generations.set_primary(true);
+        self.save_head();
+        if self.state.is_connected() {
+            if forced {
+                self.send_uuids();
+            }
+            self.send_state();
+        }
+    }
+
+    fn become_secondary(&mut self) -> Result<(), Refusal> {
+        if self.state.role == Role::Secondary {
+            return Ok(());
+        }
+        if !self.requests.is_idle() {
+            return Err(Refusal::InUse);
+        }
+        self.end_epoch();
+        self.change("an operator wants it", |state| state.role = Role::Secondary);
+        self.generations.set_primary(false);
+        self.save_all(true);
+        if self.state.is_connected() {
+            self.send_state();
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, discard_my_data: bool) -> Result<(), Refusal> {
+        if self.state.connection != Connection::StandAlone {
+            return Err(Refusal::State(format!("it is {} already", self.state.connection)));
+        }
+        if discard_my_data && self.state.role == Role::Primary {
+            return Err(Refusal::State("a primary cannot discard its data".to_owned()));
+        }
+        self.discard_my_data = discard_my_data;
+        self.change("an operator wants it", |state| state.connection = Connection::Unconnected);
+        self.open(Time::ZERO);
+        Ok(())
+    }
+
+    /// Disconnect and down.
+    fn leave(&mut self, id: Id, order: Order) {
+        if order == Order::Down && !self.requests.is_idle() {
+            self.done(id, Err(Refusal::InUse));
+            return;
+        }
+        if self.state.is_connected() {
+            self.end_epoch();
+            let word = StateWord((Connection::Disconnecting as u32) << 4);
+            self.ask(id, order, StateChange { mask: CONNECTION_MASK, value: word.0 });
+        } else {
+            self.end_session(Connection::Disconnecting, "an operator wants it", false);
+            self.left(id, &order);
+        }
+    }
+
+    /// StandAlone is reached.
+    fn left(&mut self, id: Id, order: &Order) {
+        if *order == Order::Down {
+            if self.state.role == Role::Primary {
+                self.change("the node goes down", |state| state.role = Role::Secondary);
+                self.generations.set_primary(false);
+            }
+            self.save_all(true);
+            self.down = true;
+        }
+        self.done(id, Ok(()));
+    }
+
+    fn order_verify(&mut self, id: Id) {
+        let refusal = if !self.state.is_connected() {
+            Some(Refusal::NotConnected)
+        } else if self.settings.verify.is_none() {
+            Some(Refusal::NotSet("verify-alg"))
+        } else {
+            self.not_connected_and_good()
+        };
+        match refusal {
+            Some(refusal) => self.done(id, Err(refusal)),
+            None => self.ask(id, Order::Verify, connection_change(Connection::VerifyS)),
+        }
+    }
+
+    fn not_connected_and_good(&self) -> Option<Refusal> {
+        let state = &self.state;
+        if state.connection != Connection::Connected {
+            return Some(Refusal::State(state.connection.to_string()));
+        }
+        let good = state.disk == Disk::UpToDate && state.peer_disk == Disk::UpToDate;
+        (!good).then_some(Refusal::NoUpToDateDisk)
+    }
+
+    fn order_invalidate(&mut self, id: Id, order: Order) {
+        let here = order == Order::Invalidate;
+        let state = &self.state;
+        if here && state.connection == Connection::StandAlone && state.role == Role::Secondary {
+            self.bitmap.set_all();
+            self.change("an operator calls this disk invalid", |state| state.disk = Disk::Inconsistent);
+            self.save_all(false);
+            self.done(id, Ok(()));
+            return;
+        }
+        let good = if here { state.peer_disk } else { state.disk } == Disk::UpToDate;
+        let refusal = if !state.is_connected() {
+            Some(Refusal::NotConnected)
+        } else if state.connection != Connection::Connected {
+            Some(Refusal::State(state.connection.to_string()))
+        } else if !good {
+            Some(Refusal::NoUpToDateDisk)
+        } else {
+            None
+        };
+        let connection = if here { Connection::StartingSyncT } else { Connection::StartingSyncS };
+        match refusal {
+            Some(refusal) => self.done(id, Err(refusal)),
+            None => self.ask(id, order, connection_change(connection)),
+        }
+    }
+
+    /// P_STATE_CHG_REPLY, P_CONN_ST_CHG_REPLY.
+    pub(super) fn peer_answers(&mut self, code: i32) {
+        let Some(Pending { id, order, .. }) = self.orders.pending.take() else {
+            self.violated(format!("an answer came ({code}), but this node has asked nothing"));
+            return;
+        };
+        if code < SUCCESS {
+            self.done(id, Err(refusal(code)));
+            return;
+        }
+        match &order {
+            Order::Primary { force } => {
+                self.primary(*force);
+                self.done(id, Ok(()));
+            }
+            Order::Disconnect | Order::Down => {
+                self.end_session(Connection::Disconnecting, "an operator wants it", true);
+                self.left(id, &order);
+            }
+            Order::Verify => {
+                self.begin_verify(Verify::source());
+                self.done(id, Ok(()));
+            }
+            Order::Invalidate => {
+                self.full_resync(Connection::StartingSyncT);
+                self.done(id, Ok(()));
+            }
+            Order::InvalidateRemote => {
+                self.full_resync(Connection::StartingSyncS);
+                self.done(id, Ok(()));
+            }
+            Order::Secondary | Order::Connect { .. } => self.done(id, Ok(())),
+        }
+    }
+
+    /// Every block is resynced, without an exchange of bitmaps.
+    fn full_resync(&mut self, connection: Connection) {
+        let why = "an operator calls a disk invalid";
+        self.bitmap.set_all();
+        self.change(why, |state| {
+            state.connection = connection;
+            if connection == Connection::StartingSyncT {
+                state.disk = Disk::Inconsistent;
+            } else {
+                state.peer_disk = Disk::Inconsistent;
+            }
+        });
+        self.save_all(false);
+        let next =
+            if connection == Connection::StartingSyncT { Connection::WFSyncUUID } else { Connection::SyncSource };
+        self.change(why, |state| state.connection = next);
+    }
+
+    /// P_STATE_CHG_REQ, P_CONN_ST_CHG_REQ.
+    pub(super) fn peer_orders(&mut self, change: StateChange, connection_wide: bool) {
+        let word = StateWord(change.value);
+        let concerns = |mask: u32| change.mask & mask != 0;
+        let role = if concerns(ROLE_MASK) { word.role() } else { None };
+        let connection = if concerns(CONNECTION_MASK) { word.connection() } else { None };
+        let code = if self.orders.pending.is_some() && self.session.as_ref().is_some_and(|s| s.agreed.resolve_conflicts) {
+            CONCURRENT // both ask at once: this node's wish comes first
+        } else if role == Some(Role::Primary) && self.state.role == Role::Primary {
+            TWO_PRIMARIES
+        } else {
+            match connection {
+                Some(Connection::VerifyS) if self.settings.verify.is_none() => NO_VERIFY_ALG,
+                Some(Connection::VerifyS) if self.not_connected_and_good().is_some() => RESYNC_RUNNING,
+                Some(Connection::StartingSyncS | Connection::StartingSyncT)
+                    if self.state.connection != Connection::Connected =>
+                {
+                    RESYNC_RUNNING
+                }
+                Some(Connection::StartingSyncT) if self.state.disk != Disk::UpToDate => NO_UP_TO_DATE_DISK,
+                Some(Connection::StartingSyncS) if self.state.role == Role::Primary && self.state.peer_disk != Disk::UpToDate => {
+                    NO_UP_TO_DATE_DISK
+                }
+                _ => SUCCESS,
+            }
+        };
+        let answer =
+            if connection_wide { Packet::ConnectionChangeReply(code) } else { Packet::StateChangeReply(code) };
+        self.send(Stream::Meta, answer);
+        if code < SUCCESS {
+            self.note(Severity::Info, format!("refused the other node's wish {change:?}: {}", refusal(code)));
+            return;
+        }
+        if let Some(role) = role {
+            let forced = concerns(DISK_MASK) && word.disk() == Some(Disk::UpToDate);
+            let both_bad = self.state.disk == Disk::Inconsistent && self.state.peer_disk == Disk::Inconsistent;
+            if let Some(session) = &mut self.session
+                && both_bad
+                && role == Role::Primary
+            {
+                session.consider_resync = true;
+            }
+            self.change("the other node's operator wants it", |state| {
+                state.peer = role;
+                if forced {
+                    state.peer_disk = Disk::UpToDate;
+                }
+            });
+        }
+        match connection {
+            Some(Connection::Disconnecting) => self.let_go(),
+            Some(Connection::VerifyS) => self.begin_verify(Verify::Target { left: None }),
+            Some(Connection::StartingSyncS) => self.full_resync(Connection::StartingSyncT),
+            Some(Connection::StartingSyncT) => self.full_resync(Connection::StartingSyncS),
+            _ => {}
+        }
+    }
+
+    /// The other node cannot answer any more.
+    pub(super) fn orders_lost_peer(&mut self, why: &str) {
+        let Some(Pending { id, order, .. }) = self.orders.pending.take() else { return };
+        if matches!(order, Order::Disconnect | Order::Down) {
+            // That is what was wanted, but not in the other node's way.
+            self.orders.queue.push_front((id, order));
+        } else {
+            self.done(id, Err(Refusal::Interrupted(why.to_owned())));
+        }
+    }
+
+    pub(super) fn order_deadline(&self) -> Option<Time> {
+        self.orders.pending.as_ref().map(|pending| pending.since + self.settings.timeout)
+    }
+
+    /// An answer that does not come.
+    pub(super) fn order_timer(&mut self) {
+        if self.order_deadline().is_none_or(|deadline| self.now < deadline) {
+            return;
+        }
+        let Some(Pending { id, order, .. }) = self.orders.pending.take() else { return };
+        if matches!(order, Order::Disconnect | Order::Down) {
+            self.end_session(Connection::Disconnecting, "an operator wants it; the other node did not answer", false);
+            self.left(id, &order);
+        } else {
+            // What it decides now would come too late: neither side would know what holds.
+            self.done(id, Err(Refusal::Interrupted("the other node did not answer".to_owned())));
+            self.end_session(Connection::NetworkFailure, "the other node did not answer a change of state", false);
+        }
+    }
+}
+
+impl Verify {
+    fn source() -> Verify {
+        Verify::Source { cursor: 0, flights: std::collections::BTreeMap::new() }
+    }
+}
+
+fn connection_change(connection: Connection) -> StateChange {
+    StateChange { mask: CONNECTION_MASK, value: (connection as u32) << 4 }
+}
+
+fn refusal(code: i32) -> Refusal {
+    let what = match code {
+        TWO_PRIMARIES => return Refusal::TwoPrimaries,
+        NO_UP_TO_DATE_DISK => return Refusal::NoUpToDateDisk,
+        -4 => "it has no disk",
+        -5 => "it sees no disk here",
+        -6 => "its disk would be outdated",
+        -7 => "it is primary and needs this node",
+        RESYNC_RUNNING => "a resync or a verify is running",
+        -10 => "it says no",
+        -12 => "its volume is in use",
+        NO_VERIFY_ALG => "it has no verify-alg",
+        -15 => "it needs a connection",
+        -17 => "it does not know that",
+        -18 => "it is between two states, try again",
+        CONCURRENT => "it wants something itself, try again",
+        other => return Refusal::Peer(format!("code {other}")),
+    };
+    Refusal::Peer(what.to_owned())
+}
+
+const SUCCESS: i32 = 1;
+const TWO_PRIMARIES: i32 = -1;
+const NO_UP_TO_DATE_DISK: i32 = -2;
+const RESYNC_RUNNING: i32 = -8;
+const NO_VERIFY_ALG: i32 = -14;
+const CONCURRENT: i32 = -19;
+/// P_CONN_ST_CHG_REQ exists.
+const VERSION_CONNECTION_WIDE: u32 = 100;

@@ -1,0 +1,574 @@
+//! What applications want: a write goes to the activity log, to this disk, and to the other node, and is done when the
+//! protocol says so.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::disk::{Job, Operation};
+use super::{Id, MAX_REQUEST, Node, Protocol, Request, RequestError, SECTOR, Severity, Time};
+use crate::activity::{Begin, extents_of, offset_of};
+use crate::wire::{
+    self, AckKind, BlockAck, BlockDescriptor, BlockRequest, Connection, DataBlock, Disk, Packet, Role, Stream,
+};
+
+/// Requests that are not done, and writes that may not have arrived.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// In their order: a write that has to wait keeps those behind it waiting.
+    waiting: VecDeque<(Id, Request)>,
+    /// Writes by their number, which is their block id, until both disks have them or the bitmap knows.
+    log: BTreeMap<u64, Write>,
+    /// Of them, those that the application waits for.
+    open: BTreeSet<u64>,
+    numbers: u64,
+    /// Requests that were too large for the other node: how many further parts are not done, and why one failed.
+    parts: HashMap<Id, (u32, Option<RequestError>)>,
+    /// Reads that the other node answers, by their block id.
+    remote_reads: HashMap<u64, RemoteRead>,
+    /// Writes of protocol A that TCP does not have yet: the packet's number and the write's.
+    unsent: VecDeque<(u64, u64)>,
+    in_flight: u64,
+    local_reads: u64,
+}
+
+/// A write of this node's.
+#[derive(Debug)]
+struct Write {
+    id: Id,
+    offset: u64,
+    length: u32,
+    fua: bool,
+    local: Local,
+    remote: Remote,
+    epoch: u32,
+    since: Time,
+}
+
+/// How far it is on this disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Local {
+    Pending,
+    Done,
+    Failed(String),
+}
+
+/// How far it is on the other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remote {
+    /// It is not sent there: the bitmap has it.
+    Absent,
+    /// What the protocol waits for has not happened.
+    Pending,
+    /// It has; but until its epoch is acknowledged a crash there may lose it.
+    Done,
+    /// Its epoch is acknowledged.
+    Stable,
+    /// It could not be written there: the bitmap has it.
+    Failed,
+}
+
+#[derive(Debug)]
+struct RemoteRead {
+    id: Id,
+    offset: u64,
+    length: u32,
+}
+
+impl Requests {
+    /// Whether a write that its application waits for touches this range.
+    pub(super) fn touch(&self, offset: u64, length: u32) -> bool {
+        let end = offset + u64::from(length);
+        self.open.iter().filter_map(|number| self.log.get(number)).any(|write| {
+            write.offset < end && offset < write.offset + u64::from(write.length)
+        })
+    }
+
+    /// Bytes that were sent and are not acknowledged.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// Requests of applications that are not done.
+    pub(super) fn under_way(&self) -> u64 {
+        (self.waiting.len() + self.open.len() + self.remote_reads.len()) as u64 + self.local_reads
+    }
+
+    /// Whether an application waits for something.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way() == 0
+    }
+}
+
+impl Node {
+    pub(super) fn request(&mut self, id: Id, request: Request) {
+        if let Err(error) = self.may(&request) {
+            self.push(super::Action::Complete { id, result: Err(error) });
+            return;
+        }
+        self.requests.waiting.push_back((id, request));
+    }
+
+    fn may(&self, request: &Request) -> Result<(), RequestError> {
+        if self.down {
+            return Err(RequestError::Down);
+        }
+        if self.state.role != Role::Primary {
+            return Err(RequestError::NotPrimary);
+        }
+        let (offset, length) = match request {
+            Request::Read { offset, length } | Request::Zero { offset, length, .. } => (*offset, u64::from(*length)),
+            Request::Write { offset, data, .. } => (*offset, data.len() as u64),
+            Request::Flush => return Ok(()),
+        };
+        let whole = offset % SECTOR == 0 && length % SECTOR == 0 && length > 0 && length <= u64::from(MAX_REQUEST);
+        if !whole || offset.checked_add(length).is_none_or(|end| end > self.size) {
+            return Err(RequestError::Range);
+        }
+        Ok(())
+    }
+
+    /// Begins what may begin, in the order of arrival.
+    pub(super) fn feed_requests(&mut self) {
+        while let Some((id, request)) = self.requests.waiting.pop_front() {
+            let request = self.first_part(id, request);
+            let begun = match &request {
+                Request::Flush => {
+                    self.end_epoch();
+                    self.requests.local_reads += 1;
+                    self.disk(Job::Flush(id), Operation::Flush);
+                    true
+                }
+                Request::Read { offset, length } => self.begin_read(id, *offset, *length),
+                Request::Write { offset, data, fua } => {
+                    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                    self.begin_write(id, *offset, length, Some(data.clone()), *fua, false)
+                }
+                Request::Zero { offset, length, discard } => {
+                    self.begin_write(id, *offset, *length, None, false, *discard)
+                }
+            };
+            if !begun {
+                self.requests.waiting.push_front((id, request));
+                return;
+            }
+        }
+    }
+
+    /// As much of it as the other node takes at once; the rest comes next.
+    fn first_part(&mut self, id: Id, request: Request) -> Request {
+        let most = self.most_block();
+        let (first, rest) = match request {
+            Request::Write { offset, mut data, fua } if data.len() > most as usize => {
+                let rest = data.split_off(most as usize);
+                let rest = Request::Write { offset: offset + u64::from(most), data: rest, fua };
+                (Request::Write { offset, data, fua }, rest)
+            }
+            Request::Zero { offset, length, discard } if length > most => {
+                let rest = Request::Zero { offset: offset + u64::from(most), length: length - most, discard };
+                (Request::Zero { offset, length: most, discard }, rest)
+            }
+            whole => return whole,
+        };
+        self.requests.waiting.push_front((id, rest));
+        self.requests.parts.entry(id).or_default().0 += 1;
+        first
+    }
+
+    /// A write is done, or a part of one.
+    fn write_complete(&mut self, id: Id, result: Result<Bytes, RequestError>) {
+        let result = match self.requests.parts.get_mut(&id) {
+            None => result,
+            Some((0, failed)) => {
+                let failed = failed.take();
+                self.requests.parts.remove(&id);
+                failed.map_or(result, Err)
+            }
+            Some((left, failed)) => {
+                *left -= 1;
+                *failed = failed.take().or(result.err());
+                return;
+            }
+        };
+        self.push(super::Action::Complete { id, result });
+    }
+
+    /// Completes a request that was begun as a local read or a flush.
+    pub(super) fn complete(&mut self, id: Id, result: Result<Bytes, RequestError>) {
+        self.requests.local_reads -= 1;
+        self.push(super::Action::Complete { id, result });
+    }
+
+    /// Applications wait while both nodes find out who has which data (bsr-wire B.5; seed 001).
+    fn is_stable(&self) -> bool {
+        !matches!(
+            self.state.connection,
+            Connection::WFReportParams
+                | Connection::StartingSyncS
+                | Connection::StartingSyncT
+                | Connection::WFBitMapS
+                | Connection::WFBitMapT
+                | Connection::WFSyncUUID
+        )
+    }
+
+    fn begin_read(&mut self, id: Id, offset: u64, length: u32) -> bool {
+        let here = self.state.disk == Disk::UpToDate
+            || self.state.disk >= Disk::Inconsistent && !self.bitmap.out_of_sync_in(offset, length.into())
+                && self.state.connection == Connection::SyncTarget;
+        if here {
+            self.requests.local_reads += 1;
+            self.disk(Job::Read(id), Operation::Read { offset, length });
+            return true;
+        }
+        if !self.is_stable() {
+            return false;
+        }
+        if self.state.is_connected() && self.state.peer_disk == Disk::UpToDate {
+            self.requests.numbers += 1;
+            let block_id = self.requests.numbers;
+            self.requests.remote_reads.insert(block_id, RemoteRead { id, offset, length });
+            let request = BlockRequest { sector: offset / SECTOR, block_id, size: length };
+            self.send(Stream::Data, Packet::DataRequest(request));
+        } else {
+            self.push(super::Action::Complete { id, result: Err(RequestError::NoData) });
+        }
+        true
+    }
+
+    /// P_DATA_REPLY.
+    pub(super) fn data_came(&mut self, mut block: DataBlock) {
+        let algorithm = self.session.as_ref().and_then(|session| session.agreed.integrity);
+        let whole = algorithm.is_none_or(|algorithm| {
+            block.split_digest(algorithm.len()) && algorithm.digest(&block.payload) == block.digest
+        });
+        match self.requests.remote_reads.remove(&block.block_id) {
+            Some(read) if whole && block.payload.len() as u64 == u64::from(read.length) && block.sector * SECTOR == read.offset => {
+                self.counters.read_done();
+                self.push(super::Action::Complete { id: read.id, result: Ok(block.payload) });
+            }
+            read => {
+                if let Some(read) = read {
+                    self.push(super::Action::Complete { id: read.id, result: Err(RequestError::NoData) });
+                }
+                self.violated("data came which nobody asked for, or which was changed on its way");
+            }
+        }
+    }
+
+    fn begin_write(&mut self, id: Id, offset: u64, length: u32, data: Option<Bytes>, fua: bool, discard: bool) -> bool {
+        let here = self.state.disk == Disk::UpToDate;
+        let there = self.state.is_connected() && self.state.peer_disk == Disk::UpToDate;
+        if !self.is_stable() {
+            return false;
+        }
+        if !here && !there {
+            self.write_complete(id, Err(RequestError::NoData));
+            return true;
+        }
+        let locked = self.session.as_ref().is_some_and(|session| {
+            session.serving.locks.overlap(offset, length)
+                || session.resync.as_ref().is_some_and(|resync| resync.overlaps(offset, length))
+        });
+        // Two writes to the same place at the same time have no order on the other disk.
+        if locked || self.requests.touch(offset, length) || !self.activate(offset, length) {
+            return false;
+        }
+        self.counters.written(length);
+        self.consider_congestion();
+        self.requests.numbers += 1;
+        let number = self.requests.numbers;
+        let operation = match &data {
+            Some(data) => Operation::Write { offset, data: data.clone() },
+            None => Operation::Zero { offset, length, discard },
+        };
+        let remote = self.replicates();
+        let write = Write {
+            id,
+            offset,
+            length,
+            fua,
+            local: Local::Pending,
+            remote: if remote { Remote::Pending } else { Remote::Absent },
+            epoch: 0,
+            since: self.now,
+        };
+        self.requests.log.insert(number, write);
+        self.requests.open.insert(number);
+        if remote {
+            self.replicate(number, offset, length, data, fua, discard);
+        } else {
+            self.bitmap.set_out_of_sync(offset, length.into());
+            if self.state.connection == Connection::Ahead {
+                let range = BlockDescriptor { sector: offset / SECTOR, size: length };
+                self.send(Stream::Data, Packet::OutOfSync(range));
+            }
+        }
+        self.disk(Job::Write(number), operation);
+        true
+    }
+
+    /// Makes its extents hot. False: there is no room before another write ends.
+    fn activate(&mut self, offset: u64, length: u32) -> bool {
+        match self.activity.begin(extents_of(offset, length.into())) {
+            Begin::Hot => true,
+            Begin::Full => false,
+            Begin::NeedsSave { evicted } => {
+                let mut pages = Vec::new();
+                for extent in &evicted {
+                    pages.extend(self.bitmap.take_dirty_of(offset_of(*extent), super::EXTENT));
+                }
+                // What was written to the evicted ones is known nowhere else any more: it has to be on the disk.
+                let flush_volume = self.settings.disk_flushes && !evicted.is_empty();
+                let activity = Some(self.activity.extents());
+                self.push(super::Action::Save(super::Save { flush_volume, pages, head: None, activity }));
+                true
+            }
+        }
+    }
+
+    /// Whether the other node gets writes.
+    fn replicates(&self) -> bool {
+        let state = &self.state;
+        state.is_connected()
+            && (state.peer_disk == Disk::UpToDate
+                || state.peer_disk >= Disk::Inconsistent
+                    && state.connection >= Connection::WFBitMapT
+                    && state.connection < Connection::Ahead)
+    }
+
+    fn replicate(&mut self, number: u64, offset: u64, length: u32, data: Option<Bytes>, fua: bool, discard: bool) {
+        let Some(session) = &self.session else { return };
+        let (version, features) = (session.agreed.version, session.agreed.features);
+        let mut flags = 0;
+        if version >= VERSION_ACK_FLAGS {
+            flags |= match self.settings.protocol {
+                Protocol::A => 0,
+                Protocol::B => wire::DP_SEND_RECEIVE_ACK,
+                Protocol::C => wire::DP_SEND_WRITE_ACK,
+            };
+        }
+        if (Connection::SyncSource..=Connection::PausedSyncT).contains(&self.state.connection) {
+            // Whoever resyncs wants to know, whatever the protocol.
+            flags |= wire::DP_MAY_SET_IN_SYNC;
+            if version >= VERSION_ACK_FLAGS {
+                flags |= wire::DP_SEND_WRITE_ACK;
+            }
+        }
+        if fua {
+            flags |= wire::DP_FUA;
+        }
+        let sector = offset / SECTOR;
+        let packet = match data {
+            Some(data) => Packet::Data(self.block(sector, number, flags, data)),
+            // Zeros even for a discard: two disks that discard need not read the same afterwards.
+            None if features & wire::FEATURE_ZEROES != 0 => {
+                flags |= wire::DP_ZEROES | if discard { wire::DP_DISCARD } else { 0 };
+                Packet::Zeroes(self.block(sector, number, flags, Bytes::new()).without_digest(), length)
+            }
+            None => Packet::Data(self.block(sector, number, flags, Bytes::from(vec![0; length as usize]))),
+        };
+        let epoch = self.count_write();
+        self.send(Stream::Data, packet);
+        let packets = self.session.as_ref().map_or(0, |session| session.packets);
+        if let Some(write) = self.requests.log.get_mut(&number) {
+            write.epoch = epoch;
+        }
+        self.requests.in_flight += u64::from(length);
+        if self.settings.protocol == Protocol::A {
+            self.requests.unsent.push_back((packets, number));
+        }
+    }
+
+    /// So many packets are in TCP's hands.
+    pub(super) fn sent(&mut self, packets: u64) {
+        while let Some((packet, number)) = self.requests.unsent.front().copied()
+            && packet <= packets
+        {
+            self.requests.unsent.pop_front();
+            self.advance(number, |write| {
+                if write.remote == Remote::Pending {
+                    write.remote = Remote::Done;
+                }
+            });
+        }
+        self.answers_sent(packets);
+    }
+
+    pub(super) fn write_done(&mut self, number: u64, result: Result<(), String>) {
+        let fua = self.requests.log.get(&number).is_some_and(|write| write.fua);
+        if fua && result.is_ok() {
+            self.disk(Job::WriteThrough(number), Operation::Flush);
+            return;
+        }
+        self.write_through_done(number, result);
+    }
+
+    pub(super) fn write_through_done(&mut self, number: u64, result: Result<(), String>) {
+        self.advance(number, |write| {
+            write.local = match result {
+                Ok(()) => Local::Done,
+                Err(what) => Local::Failed(what),
+            }
+        });
+    }
+
+    /// The acknowledgements of single blocks, on meta.
+    pub(super) fn acknowledged(&mut self, kind: AckKind, ack: BlockAck) {
+        let resync = ack.block_id == wire::ID_SYNCER;
+        match kind {
+            AckKind::VerifyResult => self.verify_result(&ack),
+            AckKind::InSync | AckKind::ResyncCancel => self.resync_answered(kind, &ack),
+            AckKind::NegativeResync if self.state.connection == Connection::VerifyS => self.verify_refused(&ack),
+            AckKind::NegativeResync => self.resync_answered(kind, &ack),
+            AckKind::NegativeData => self.data_refused(&ack),
+            AckKind::ResyncWritten if resync => self.resync_acknowledged(&ack),
+            AckKind::Negative if resync => self.resync_refused(&ack),
+            AckKind::Received | AckKind::Written | AckKind::ResyncWritten | AckKind::Negative => {
+                self.write_acknowledged(kind, &ack);
+            }
+            AckKind::Superseded | AckKind::RetryWrite => {
+                self.violated(format!("{kind:?} came: that is for two primaries"));
+            }
+        }
+    }
+
+    fn write_acknowledged(&mut self, kind: AckKind, ack: &BlockAck) {
+        let Some(write) = self.requests.log.get(&ack.block_id) else {
+            self.violated(format!("{ack:?} acknowledges no write of this node"));
+            return;
+        };
+        let (offset, length) = (write.offset, write.length);
+        if ack.sector * SECTOR != offset || ack.size != length || write.remote == Remote::Absent {
+            self.violated(format!("{ack:?} is not what was written"));
+            return;
+        }
+        match kind {
+            AckKind::ResyncWritten => {
+                self.bitmap.set_in_sync(offset, length.into());
+            }
+            AckKind::Negative => {
+                self.note(Severity::Warning, format!("the other node could not write {length} bytes at {offset}"));
+                self.bitmap.set_out_of_sync(offset, length.into());
+            }
+            _ => {}
+        }
+        self.advance(ack.block_id, |write| {
+            write.remote = match (kind, write.remote) {
+                (AckKind::Negative, _) => Remote::Failed,
+                (_, Remote::Pending) => Remote::Done,
+                (_, remote) => remote,
+            }
+        });
+    }
+
+    fn data_refused(&mut self, ack: &BlockAck) {
+        match self.requests.remote_reads.remove(&ack.block_id) {
+            Some(read) => self.push(super::Action::Complete { id: read.id, result: Err(RequestError::NoData) }),
+            None => self.violated(format!("{ack:?} refuses what nobody asked for")),
+        }
+    }
+
+    /// P_BARRIER_ACK for this epoch came.
+    pub(super) fn epoch_is_stable(&mut self, epoch: u32) {
+        // Of those that are not stable, the oldest epoch's come first.
+        let numbers: Vec<u64> = self
+            .requests
+            .log
+            .iter()
+            .filter(|(_, write)| matches!(write.remote, Remote::Pending | Remote::Done))
+            .take_while(|(_, write)| write.epoch == epoch)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in numbers {
+            self.advance(number, |write| write.remote = Remote::Stable);
+        }
+    }
+
+    /// Changes a write, and does what follows: completed, no longer under way, forgotten.
+    fn advance(&mut self, number: u64, change: impl FnOnce(&mut Write)) {
+        let Some(write) = self.requests.log.get_mut(&number) else { return };
+        let before = write.remote;
+        change(write);
+        let counted = |remote| match self.settings.protocol {
+            // What counts as under way: A, until its epoch is acknowledged; B and C, until it is (bsr-wire D.4).
+            Protocol::A => matches!(remote, Remote::Pending | Remote::Done),
+            Protocol::B | Protocol::C => remote == Remote::Pending,
+        };
+        if counted(before) && !counted(write.remote) {
+            self.requests.in_flight -= u64::from(write.length);
+        }
+        let (offset, length, id, epoch) = (write.offset, write.length, write.id, write.epoch);
+        let (local, remote) = (write.local.clone(), write.remote);
+        if local == Local::Pending {
+            return;
+        }
+        if remote != Remote::Pending && self.requests.open.remove(&number) {
+            let result = match &local {
+                Local::Failed(what) => Err(RequestError::Disk(what.clone())),
+                _ => Ok(Bytes::new()),
+            };
+            self.write_complete(id, result);
+            let same = self.session.as_ref().is_some_and(|session| session.outbound.epoch == epoch);
+            if same && remote != Remote::Absent {
+                self.end_epoch();
+            }
+        }
+        if matches!(remote, Remote::Pending | Remote::Done) {
+            return;
+        }
+        if matches!(local, Local::Failed(_)) || remote == Remote::Failed {
+            self.bitmap.set_out_of_sync(offset, length.into());
+        }
+        self.requests.log.remove(&number);
+        self.activity.end(extents_of(offset, length.into()));
+    }
+
+    /// The connection is lost: whatever is not stable on the other disk may differ.
+    pub(super) fn writes_lost_peer(&mut self) {
+        self.requests.unsent.clear();
+        let unsure: Vec<u64> = self
+            .requests
+            .log
+            .iter()
+            .filter(|(_, write)| matches!(write.remote, Remote::Pending | Remote::Done))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in unsure {
+            if let Some(write) = self.requests.log.get(&number) {
+                let (offset, length) = (write.offset, write.length);
+                self.bitmap.set_out_of_sync(offset, length.into());
+            }
+            self.advance(number, |write| write.remote = Remote::Absent);
+        }
+    }
+
+    pub(super) fn reads_lost_peer(&mut self) {
+        for (_, read) in std::mem::take(&mut self.requests.remote_reads) {
+            self.push(super::Action::Complete { id: read.id, result: Err(RequestError::NoData) });
+        }
+    }
+
+    /// timeout x ko-count after a write that is not acknowledged, the other node counts as gone (bsr-wire D.2).
+    pub(super) fn request_timer(&mut self) {
+        if self.request_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let limit = self.settings.timeout * self.settings.ko_count;
+            let why = format!("a write was not acknowledged in {} s (timeout x ko-count)", limit.as_secs_f32());
+            self.end_session(Connection::Timeout, &why, false);
+        }
+    }
+
+    pub(super) fn request_deadline(&self) -> Option<Time> {
+        let limit = self.settings.timeout * self.settings.ko_count;
+        if limit.is_zero() {
+            return None;
+        }
+        let session = self.session.as_ref()?;
+        let pending = self.requests.open.iter().filter_map(|number| self.requests.log.get(number));
+        let write = pending.filter(|write| write.remote == Remote::Pending).map(|write| write.since).next();
+        [write, session.outbound.since()].into_iter().flatten().min().map(|since| since + limit)
+    }
+}
+
+/// Data blocks say which acknowledgement they want.
+const VERSION_ACK_FLAGS: u32 = 100;

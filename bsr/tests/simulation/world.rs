@@ -1,0 +1,353 @@
+//! Two sides and what is between them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use drx_bsr::core::{Node, Order, Protocol, Request, SECTOR, Settings, State, Time};
+use drx_bsr::wire::{Connection, Disk, Role};
+
+use crate::model::Model;
+use crate::node::Side;
+
+const VOLUME: usize = 24 << 20;
+const SECTORS: usize = VOLUME / SECTOR as usize;
+
+pub struct World {
+    settings: Settings,
+    random: fastrand::Rng,
+    sides: [Side; 2],
+    now: Time,
+    model: Model,
+    tags: u64,
+    /// Which side's applications the model speaks of.
+    primary: Option<usize>,
+    /// Connections cannot be opened.
+    line_down: bool,
+}
+
+impl World {
+    pub fn new(settings: Settings, mut random: fastrand::Rng, loud: bool) -> World {
+        let mut sides = [Side::new("left", VOLUME, loud), Side::new("right", VOLUME, loud)];
+        if loud {
+            eprintln!("{settings:?}");
+        }
+        for side in &mut sides {
+            side.start(settings.clone(), random.u64(..), Time::ZERO);
+        }
+        let model = Model::new(SECTORS);
+        let mut world =
+            World { settings, random, sides, now: Time::ZERO, model, tags: 0, primary: None, line_down: false };
+        world.connect();
+        world.settle("the first connection", |world| world.states().iter().all(|s| s.connection == Connection::Connected));
+        // Nobody has data yet: one side has to be called good.
+        let now = world.now;
+        world.sides[0].order(now, Order::Primary { force: true });
+        world.primary = Some(0);
+        world.settle("the first resync", |world| {
+            let good = |state: &State| state.disk == Disk::UpToDate && state.peer_disk == Disk::UpToDate;
+            world.states().iter().all(good) && !world.sides.iter().any(|side| side.disk.is_busy())
+        });
+        world
+    }
+
+    fn states(&self) -> Vec<State> {
+        self.sides.iter().filter_map(|side| side.node.as_ref().map(Node::state)).collect()
+    }
+
+    fn state(&self, side: usize) -> Option<State> {
+        self.sides[side].node.as_ref().map(Node::state)
+    }
+
+    fn connect(&mut self) {
+        let now = self.now;
+        for side in &mut self.sides {
+            if side.node.as_ref().is_some_and(|node| node.state().connection == Connection::StandAlone) {
+                side.order(now, Order::Connect { discard_my_data: false });
+            }
+        }
+    }
+
+    /// Things happen, in any order.
+    pub fn storm(&mut self, steps: usize) {
+        for _ in 0..steps {
+            match self.random.u32(..1000) {
+                0..6 => self.kill(),
+                6..12 => self.cut(),
+                12..16 => self.line_down = !self.line_down,
+                16..26 => self.operate(),
+                26..40 => self.restart(),
+                40..400 => self.apply(),
+                _ => {}
+            }
+            for _ in 0..self.random.usize(..6) {
+                self.step();
+            }
+        }
+    }
+
+    /// One thing goes on.
+    fn step(&mut self) {
+        let (side, now) = (self.random.usize(..2), self.now);
+        match self.random.u32(..12) {
+            0..3 => self.carry(side, 0),
+            3..6 => self.carry(side, 1),
+            6 | 7 => self.sides[side].read(now, 0),
+            8 => self.sides[side].read(now, 1),
+            9 | 10 => {
+                let flush = self.random.bool();
+                if let Some(event) = self.sides[side].disk.step(flush) {
+                    self.sides[side].handle(now, event);
+                }
+            }
+            _ => self.pass_time(),
+        }
+        self.open();
+        self.collect();
+    }
+
+    fn carry(&mut self, from: usize, stream: usize) {
+        let now = self.now;
+        if let Some(packet) = self.sides[from].take(now, stream)
+            && self.sides[1 - from].linked
+        {
+            self.sides[1 - from].inbox[stream].extend_from_slice(&packet);
+        }
+    }
+
+    fn pass_time(&mut self) {
+        self.now += Duration::from_millis(self.random.u64(1..20));
+        let now = self.now;
+        for side in &mut self.sides {
+            if side.node.as_ref().and_then(Node::deadline).is_some_and(|deadline| deadline <= now) {
+                side.handle(now, drx_bsr::core::Event::Timer);
+            }
+        }
+    }
+
+    /// One side's end becomes known to the other; two that look for each other find each other.
+    fn open(&mut self) {
+        let now = self.now;
+        for side in 0..2 {
+            let other = 1 - side;
+            if self.sides[side].linked && !self.sides[other].linked && self.sides[side].inbox.iter().all(|i| i.is_empty()) {
+                self.broken(side, "closed by the other side");
+            }
+        }
+        let ready = |side: &Side| side.opening.is_some_and(|at| at <= now);
+        if !self.line_down && self.sides.iter().all(ready) {
+            let first = self.random.usize(..2);
+            for side in 0..2 {
+                let mut challenge = [0; 64];
+                self.random.fill(&mut challenge);
+                self.sides[side].link(now, side == first, challenge);
+            }
+        }
+    }
+
+    fn broken(&mut self, side: usize, what: &str) {
+        let now = self.now;
+        self.sides[side].unlink();
+        let stream = [drx_bsr::wire::Stream::Data, drx_bsr::wire::Stream::Meta][self.random.usize(..2)];
+        let what = what.to_owned();
+        self.sides[side].handle(now, drx_bsr::core::Event::Broken(drx_bsr::core::Breakage::Lost { stream, what }));
+    }
+
+    fn collect(&mut self) {
+        for side in 0..2 {
+            for (id, done) in std::mem::take(&mut self.sides[side].completed) {
+                if self.primary == Some(side) {
+                    self.model.end(id, done);
+                }
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        let side = self.random.usize(..2);
+        let before = self.state(side);
+        self.sides[side].kill();
+        self.broken_if_linked(1 - side);
+        if self.primary == Some(side) {
+            self.model.abandon();
+            self.primary = None;
+            // The other one may take over if it had everything.
+            let complete = before.is_some_and(|s| s.connection >= Connection::Connected && s.peer_disk == Disk::UpToDate);
+            if complete && self.settings.protocol == Protocol::C && self.random.bool() {
+                self.take_over(1 - side);
+            }
+        }
+    }
+
+    fn take_over(&mut self, side: usize) {
+        // What it was about to write, it still writes.
+        while self.sides[side].disk.is_busy() {
+            let now = self.now;
+            if let Some(event) = self.sides[side].disk.step(true) {
+                self.sides[side].handle(now, event);
+            }
+        }
+        if self.state(side).is_none_or(|state| state.disk != Disk::UpToDate || state.connection >= Connection::Connected) {
+            return;
+        }
+        let now = self.now;
+        let order = self.sides[side].order(now, Order::Primary { force: false });
+        if self.sides[side].orders.contains(&(order, Ok(()))) {
+            self.sides[side].say("takes over");
+            let tags = tags(&self.sides[side].disk.volume);
+            self.model.check(&tags, false, self.sides[side].name);
+            self.primary = Some(side);
+        }
+    }
+
+    fn broken_if_linked(&mut self, side: usize) {
+        if self.sides[side].linked {
+            self.broken(side, "reset");
+        }
+    }
+
+    fn cut(&mut self) {
+        self.sides[0].say("the line is cut");
+        self.broken_if_linked(0);
+        self.broken_if_linked(1);
+    }
+
+    fn restart(&mut self) {
+        let now = self.now;
+        for side in 0..2 {
+            if self.sides[side].node.is_none() && self.random.bool() {
+                let (settings, seed) = (self.settings.clone(), self.random.u64(..));
+                self.sides[side].start(settings, seed, now);
+                self.sides[side].order(now, Order::Connect { discard_my_data: false });
+            }
+        }
+    }
+
+    fn operate(&mut self) {
+        let (side, now) = (self.random.usize(..2), self.now);
+        match self.random.u32(..6) {
+            0 => {
+                self.sides[side].order(now, Order::Disconnect);
+            }
+            1 => self.connect(),
+            2 => {
+                self.sides[side].order(now, Order::Verify);
+            }
+            3 => {
+                self.sides[side].order(now, Order::InvalidateRemote);
+            }
+            _ => self.switch(),
+        }
+    }
+
+    /// The primary steps back, and another takes its place.
+    fn switch(&mut self) {
+        let now = self.now;
+        if let Some(primary) = self.primary {
+            let order = self.sides[primary].order(now, Order::Secondary);
+            if self.sides[primary].orders.contains(&(order, Ok(()))) {
+                assert!(self.model.is_idle(), "a secondary has requests under way");
+                self.primary = None;
+            }
+            return;
+        }
+        let side = self.random.usize(..2);
+        let connected = self.states().iter().filter(|state| state.is_connected()).count() == 2;
+        if connected && self.state(side).is_some_and(|state| state.disk == Disk::UpToDate) {
+            let order = self.sides[side].order(now, Order::Primary { force: false });
+            let mut steps = 0;
+            while !self.sides[side].orders.iter().any(|(id, _)| *id == order) {
+                self.step();
+                steps += 1;
+                assert!(steps < 1_000_000, "an order is not done");
+            }
+            if self.sides[side].orders.contains(&(order, Ok(()))) && self.state(side).is_some_and(|s| s.role == Role::Primary) {
+                self.primary = Some(side);
+            }
+        }
+    }
+
+    /// An application writes.
+    fn apply(&mut self) {
+        let Some(side) = self.primary else { return };
+        if self.sides[side].node.as_ref().is_none_or(|node| node.state().role != Role::Primary || node.status().requests > 32) {
+            return;
+        }
+        let now = self.now;
+        // Mostly in a few places, so that writes meet each other and the resync.
+        let most = [1, 8, 16, 64][self.random.usize(..4)];
+        let count = self.random.usize(1..=most);
+        let spread = [64, 4096, SECTORS - 64][self.random.usize(..3)];
+        let first = self.random.usize(..spread.min(SECTORS - count));
+        let (offset, length) = (first as u64 * SECTOR, count * SECTOR as usize);
+        self.tags += 1;
+        let id = self.sides[side].next_id();
+        let (tag, request) = if self.random.u32(..10) == 0 {
+            let discard = self.random.bool();
+            (0, Request::Zero { offset, length: length as u32, discard })
+        } else {
+            let data = Bytes::from(self.tags.to_be_bytes().repeat(length / 8));
+            (self.tags, Request::Write { offset, data, fua: self.random.u32(..8) == 0 })
+        };
+        self.model.begin(id, tag, first, count);
+        self.sides[side].request(now, request);
+        self.collect();
+    }
+
+    /// No further faults: everything has to become well by itself.
+    pub fn calm(&mut self) {
+        self.sides[0].say("--- calm");
+        self.line_down = false;
+        for _ in 0..64 {
+            self.restart();
+        }
+        self.connect();
+        self.settle("both disks to be the same", |world| {
+            let well = |s: &State| s.connection == Connection::Connected && s.disk == Disk::UpToDate && s.peer_disk == Disk::UpToDate;
+            world.states().iter().all(well) && world.model.is_idle() && !world.sides.iter().any(|side| side.disk.is_busy())
+        });
+        for side in &self.sides {
+            let node = side.node.as_ref().expect("it was restarted");
+            assert_eq!(node.status().out_of_sync, 0, "{}", side.name);
+        }
+        let left = &self.sides[0].disk.volume;
+        let right = &self.sides[1].disk.volume;
+        if let Some(place) = (0..SECTORS).find(|sector| left[sector * 512..][..512] != right[sector * 512..][..512]) {
+            let tags = [tags(left)[place], tags(right)[place]];
+            panic!("sector {place} differs: {tags:?}, {}", self.primary.map_or("no primary", |side| self.sides[side].name));
+        }
+        let tags = tags(left);
+        self.model.check(&tags, self.settings.protocol != Protocol::C && self.primary.is_none(), "both");
+        if self.primary.is_none() {
+            self.switch();
+        }
+    }
+
+    fn settle(&mut self, what: &str, done: impl Fn(&World) -> bool) {
+        for round in 0..2_000_000 {
+            if round % 16 == 0 && done(self) {
+                return;
+            }
+            if round % 10_000 == 9_999 {
+                self.connect(); // a disconnect that was ordered in the storm may have been carried out only now
+            }
+            self.step();
+        }
+        if let Some(node) = self.sides[0].node.as_ref() && std::env::var_os("DRX_SEED").is_some() {
+            eprintln!("{node:?}");
+            eprintln!("{:?} {}", self.sides[1].node, self.model.is_idle());
+        }
+        panic!("waited for {what} in vain: {:?}", self.states());
+    }
+}
+
+/// What is written in each sector; all of a sector is one write's.
+fn tags(volume: &[u8]) -> Vec<u64> {
+    volume
+        .chunks(SECTOR as usize)
+        .map(|sector| {
+            let tag = u64::from_be_bytes(sector[..8].try_into().expect("8 bytes"));
+            assert!(sector.chunks(8).all(|word| word == &sector[..8]), "a sector of two writes");
+            tag
+        })
+        .collect()
+}
