@@ -294,6 +294,7 @@ impl World {
             let data = Bytes::from(self.tags.to_be_bytes().repeat(length / 8));
             (self.tags, Request::Write { offset, data, fua: self.random.u32(..8) == 0 })
         };
+        self.sides[side].say(&format!("request {id}: tag {tag}, {count} sectors at {first}"));
         self.model.begin(id, tag, first, count);
         self.sides[side].request(now, request);
         self.collect();
@@ -309,7 +310,8 @@ impl World {
         self.connect();
         self.settle("both disks to be the same", |world| {
             let well = |s: &State| s.connection == Connection::Connected && s.disk == Disk::UpToDate && s.peer_disk == Disk::UpToDate;
-            world.states().iter().all(well) && world.model.is_idle() && !world.sides.iter().any(|side| side.disk.is_busy())
+            let idle = |side: &Side| !side.disk.is_busy() && side.node.as_ref().is_none_or(|n| n.status().in_flight == 0);
+            world.states().iter().all(well) && world.model.is_idle() && world.sides.iter().all(idle)
         });
         for side in &self.sides {
             let node = side.node.as_ref().expect("it was restarted");
