@@ -225,3 +225,6 @@ impl Drop for Reporter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
