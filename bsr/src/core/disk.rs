@@ -18,6 +18,10 @@ pub(super) enum Job {
     Read(Id),
     /// An application's flush.
     Flush(Id),
+    /// The save that the first of the waiting writes needs.
+    Activate,
+    /// The save that makes this node primary; whose order it was.
+    Promote(Id),
     /// Something for the other node, in the session with this number; and how many bytes of its backlog that is.
     Peer { session: u64, weight: u64, job: PeerJob },
 }
@@ -103,6 +107,13 @@ impl Node {
         });
     }
 
+    /// The token for a save that something waits for.
+    pub(super) fn saving(&mut self, job: Job) -> Token {
+        self.tokens += 1;
+        self.jobs.insert(self.tokens, job);
+        self.tokens
+    }
+
     pub(super) fn disk_done(&mut self, token: Token, result: Result<Bytes, String>) {
         let Some(job) = self.jobs.remove(&token) else { return };
         if let Err(what) = &result {
@@ -118,6 +129,8 @@ impl Node {
             Job::Flush(id) => {
                 self.complete(id, result.map(|_| Bytes::new()).map_err(super::RequestError::Disk));
             }
+            Job::Activate => self.requests.activated(),
+            Job::Promote(id) => self.done(id, Ok(())),
             Job::Peer { session, weight, job } => match &mut self.session {
                 Some(present) if present.number == session => {
                     present.inbound.backlog -= weight;

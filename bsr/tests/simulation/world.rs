@@ -316,7 +316,7 @@ impl World {
             panic!("sector {place} differs: {tags:?}, {}", self.primary.map_or("no primary", |side| self.sides[side].name));
         }
         let tags = tags(left);
-        self.model.check(&tags, self.settings.protocol != Protocol::C && self.primary.is_none(), "both");
+        self.model.check(&tags, self.settings.protocol != Protocol::C, "both");
         if self.primary.is_none() {
             self.switch();
         }
