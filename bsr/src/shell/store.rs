@@ -214,7 +214,7 @@ impl Store {
 }
 
 impl Keep for Store {
-    fn keep(&mut self, Save { flush_volume: _, pages, head, activity }: Save) -> io::Result<()> {
+    fn keep(&mut self, Save { pages, head, activity, .. }: Save) -> io::Result<()> {
         for (number, page) in &pages {
             let (offset, bytes) = encode_page(*number, page);
             self.file.write_all_at(&bytes, offset)?;

@@ -84,6 +84,18 @@ async fn what_is_after_a_save_waits_for_it_and_what_is_before_it_is_done() {
 }
 
 #[tokio::test]
+async fn a_save_that_somebody_waits_for_is_told_in_its_turn() {
+    let mut fixture = start();
+    fixture.volume.submit(Action::Save(Save { token: 1, ..Save::default() })).unwrap();
+    fixture.volume.submit(Action::Save(Save::default())).unwrap();
+    fixture.volume.submit(write(2, 0, &[1; 512])).unwrap();
+    fixture.leave.send(Ok(())).unwrap();
+    done(&mut fixture.completions, 1).await;
+    fixture.leave.send(Ok(())).unwrap();
+    done(&mut fixture.completions, 2).await;
+}
+
+#[tokio::test]
 async fn a_flush_does_not_hold_up_what_comes_after_it_but_covers_what_came_before() {
     let mut fixture = start();
     let save = || Action::Save(Save::default());
