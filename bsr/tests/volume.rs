@@ -286,3 +286,31 @@ fn what_are_no_metadata_is_not_taken_for_them() {
     fs::remove_file(&files.volume).unwrap();
     assert!(refused(files.try_open()).contains("disk.img: No such file"));
 }
+
+/// On a device that may be overwritten, if there is one: DRX_BSR_BLOCK_DEVICE=/dev/loop7.
+#[tokio::test]
+async fn a_block_device_is_a_volume() {
+    let Some(device) = std::env::var_os("DRX_BSR_BLOCK_DEVICE") else {
+        println!("skipped: no DRX_BSR_BLOCK_DEVICE");
+        return;
+    };
+    let files = Files { volume: device.into(), ..files() };
+    assert!(refused(create(&files.volume, &files.metadata, Some(MIB), AL, true)).contains("no plain file"));
+    create(&files.volume, &files.metadata, None, AL, false).unwrap();
+    let (volume, loaded, mut completions) = files.open();
+    assert_eq!(loaded.head.size, volume.bytes());
+    assert!(refused(files.try_open()).contains("in use"));
+    let data = Bytes::from(vec![7; MIB as usize]);
+    let offset = volume.bytes() - MIB;
+    let mut expected = data.to_vec();
+    done(&volume, &mut completions, Action::Write { token: 1, offset, data }).await.unwrap();
+    for (place, discard) in [(4096, true), (16384, false), (512, true)] {
+        let zero = Action::Zero { token: 2, offset: offset + place as u64, length: 4096, discard };
+        done(&volume, &mut completions, zero).await.unwrap();
+        expected[place..place + 4096].fill(0);
+        let read = Action::Read { token: 3, offset, length: MIB as u32 };
+        assert!(done(&volume, &mut completions, read).await.unwrap() == expected, "{place} {discard}");
+    }
+    done(&volume, &mut completions, Action::Flush { token: 4 }).await.unwrap();
+    close(volume, completions).await;
+}
