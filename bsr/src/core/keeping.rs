@@ -3,7 +3,7 @@
 use super::disk::Job;
 use super::{Action, Node, SECTOR, Save, State};
 use crate::metadata::Head;
-use crate::wire::{Connection, Disk, Role};
+use crate::wire::{Connection, Disk, Packet, Role};
 
 impl Node {
     fn head(&self) -> Head {
@@ -37,6 +37,13 @@ impl Node {
     pub(super) fn save_for(&mut self, job: Job) {
         let token = self.saving(job);
         self.push(Action::Save(Save { token, ..Save::default() }));
+    }
+
+    /// Sends it on data, when what is known now is stable.
+    pub(super) fn announce(&mut self, packet: Packet) {
+        self.save_head();
+        let Some(session) = self.session.as_ref().map(|session| session.number) else { return };
+        self.save_for(Job::Announce(session, packet));
     }
 
     /// All of it, with the activity log as small as it can be.
