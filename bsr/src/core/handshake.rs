@@ -505,6 +505,19 @@ impl Node {
         self.save_head();
     }
 
+    /// The largest block, in bytes, that the other node takes (bsr-wire B.1).
+    pub(super) fn most_block(&self) -> u32 {
+        let Some(session) = self.session.as_ref().filter(|_| self.state.is_connected()) else { return super::MAX_REQUEST };
+        let theirs = session.peer_sizes.map_or(super::MAX_REQUEST, |sizes| sizes.max_block);
+        let most = match session.agreed.version {
+            ..95 => 32 << 10,
+            95..100 => 128 << 10,
+            _ => super::MAX_REQUEST,
+        };
+        // Less than a block of 4 KiB is nothing that a node can mean.
+        most.min(theirs.max(LEAST_BLOCK) / LEAST_BLOCK * LEAST_BLOCK)
+    }
+
     /// The version that both speak.
     pub(super) fn version(&self) -> u32 {
         self.session.as_ref().map_or(UNAGREED, |session| session.agreed.version)
@@ -560,6 +573,8 @@ const VERSION_SKIP_SYNC: u32 = 90;
 const DEFAULT_RATE: u32 = 250;
 /// KiB/s: the most that c-max-rate can be.
 const MAX_RATE: u64 = 4 << 20;
+/// Bytes.
+const LEAST_BLOCK: u32 = 4096;
 /// 0.1 s: c-plan-ahead's default (bsr-wire C.4).
 const PLAN_AHEAD: u32 = 20;
 /// 0.1 s: c-delay-target's default.

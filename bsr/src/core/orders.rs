@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::disk::Job;
 use super::verify::Verify;
 use super::{Action, Id, Node, Order, Refusal, Severity, Time};
 use crate::wire::state::{CONNECTION_MASK, DISK_MASK, ROLE_MASK};
@@ -54,7 +55,7 @@ impl Node {
         }
     }
 
-    fn done(&mut self, id: Id, result: Result<(), Refusal>) {
+    pub(super) fn done(&mut self, id: Id, result: Result<(), Refusal>) {
         self.push(Action::Done { id, result });
     }
 
@@ -91,7 +92,7 @@ impl Node {
         }
         if !connected {
             self.primary(forces);
-            self.done(id, Ok(()));
+            self.save_for(Job::Promote(id));
             return;
         }
         let word = StateWord::new(Role::Primary, Role::Unknown, Connection::StandAlone, Disk::UpToDate, Disk::Diskless);
@@ -243,7 +244,7 @@ impl Node {
         match &order {
             Order::Primary { force } => {
                 self.primary(*force);
-                self.done(id, Ok(()));
+                self.save_for(Job::Promote(id));
             }
             Order::Disconnect | Order::Down => {
                 self.end_session(Connection::Disconnecting, "an operator wants it", true);

@@ -207,13 +207,14 @@ impl Node {
         if !write.more {
             let resyncs =
                 (Connection::SyncSource..=Connection::PausedSyncT).contains(&self.state.connection);
-            let in_sync = written && write.may_set_in_sync && resyncs;
+            // Both have to know: without an acknowledgement the source would not.
+            let in_sync = written && write.wants_ack && write.may_set_in_sync && resyncs;
             if in_sync {
                 self.bitmap.set_in_sync(write.offset, u64::from(write.ack.size));
             }
             let kind = match (written, in_sync) {
                 (false, _) => Some(AckKind::Negative),
-                (true, true) if write.wants_ack => Some(AckKind::ResyncWritten),
+                (true, true) => Some(AckKind::ResyncWritten),
                 (true, _) if write.wants_ack => Some(AckKind::Written),
                 _ => None,
             };

@@ -2,6 +2,7 @@
 //! protocol says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -17,11 +18,16 @@ use crate::wire::{
 pub(super) struct Requests {
     /// In their order: a write that has to wait keeps those behind it waiting.
     waiting: VecDeque<(Id, Request)>,
+    /// The extents of the first waiting write, once they were asked for. Before they are stable the other node must not
+    /// have the write either: after a crash nobody would know that the disks differ there.
+    activation: Option<Activation>,
     /// Writes by their number, which is their block id, until both disks have them or the bitmap knows.
     log: BTreeMap<u64, Write>,
     /// Of them, those that the application waits for.
     open: BTreeSet<u64>,
     numbers: u64,
+    /// Requests that were too large for the other node: how many further parts are not done, and why one failed.
+    parts: HashMap<Id, (u32, Option<RequestError>)>,
     /// Reads that the other node answers, by their block id.
     remote_reads: HashMap<u64, RemoteRead>,
     /// Writes of protocol A that TCP does not have yet: the packet's number and the write's.
@@ -41,6 +47,15 @@ struct Write {
     remote: Remote,
     epoch: u32,
     since: Time,
+    /// It is on no disk that is up to date: the application has to hear that.
+    nowhere: bool,
+}
+
+/// Extents that are being made hot, or are.
+#[derive(Debug)]
+struct Activation {
+    extents: Range<u32>,
+    stable: bool,
 }
 
 /// How far it is on this disk.
@@ -80,6 +95,12 @@ impl Requests {
         self.open.iter().filter_map(|number| self.log.get(number)).any(|write| {
             write.offset < end && offset < write.offset + u64::from(write.length)
         })
+    }
+
+    pub(super) fn activated(&mut self) {
+        if let Some(activation) = &mut self.activation {
+            activation.stable = true;
+        }
     }
 
     /// Bytes that were sent and are not acknowledged.
@@ -129,6 +150,7 @@ impl Node {
     /// Begins what may begin, in the order of arrival.
     pub(super) fn feed_requests(&mut self) {
         while let Some((id, request)) = self.requests.waiting.pop_front() {
+            let request = self.first_part(id, request);
             let begun = match &request {
                 Request::Flush => {
                     self.end_epoch();
@@ -150,6 +172,44 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// As much of it as the other node takes at once; the rest comes next.
+    fn first_part(&mut self, id: Id, request: Request) -> Request {
+        let most = self.most_block();
+        let (first, rest) = match request {
+            Request::Write { offset, mut data, fua } if data.len() > most as usize => {
+                let rest = data.split_off(most as usize);
+                let rest = Request::Write { offset: offset + u64::from(most), data: rest, fua };
+                (Request::Write { offset, data, fua }, rest)
+            }
+            Request::Zero { offset, length, discard } if length > most => {
+                let rest = Request::Zero { offset: offset + u64::from(most), length: length - most, discard };
+                (Request::Zero { offset, length: most, discard }, rest)
+            }
+            whole => return whole,
+        };
+        self.requests.waiting.push_front((id, rest));
+        self.requests.parts.entry(id).or_default().0 += 1;
+        first
+    }
+
+    /// A write is done, or a part of one.
+    fn write_complete(&mut self, id: Id, result: Result<Bytes, RequestError>) {
+        let result = match self.requests.parts.get_mut(&id) {
+            None => result,
+            Some((0, failed)) => {
+                let failed = failed.take();
+                self.requests.parts.remove(&id);
+                failed.map_or(result, Err)
+            }
+            Some((left, failed)) => {
+                *left -= 1;
+                *failed = failed.take().or(result.err());
+                return;
+            }
+        };
+        self.push(super::Action::Complete { id, result });
     }
 
     /// Completes a request that was begun as a local read or a flush.
@@ -222,7 +282,15 @@ impl Node {
             return false;
         }
         if !here && !there {
-            self.push(super::Action::Complete { id, result: Err(RequestError::NoData) });
+            match self.requests.activation.take() {
+                None => {}
+                Some(Activation { extents, stable: true }) => self.activity.end(extents),
+                saving => {
+                    self.requests.activation = saving;
+                    return false;
+                }
+            }
+            self.write_complete(id, Err(RequestError::NoData));
             return true;
         }
         let locked = self.session.as_ref().is_some_and(|session| {
@@ -251,6 +319,7 @@ impl Node {
             remote: if remote { Remote::Pending } else { Remote::Absent },
             epoch: 0,
             since: self.now,
+            nowhere: false,
         };
         self.requests.log.insert(number, write);
         self.requests.open.insert(number);
@@ -267,9 +336,20 @@ impl Node {
         true
     }
 
-    /// Makes its extents hot. False: there is no room before another write ends.
+    /// Makes its extents hot. False: not yet; there is no room before another write ends, or a save is on its way.
     fn activate(&mut self, offset: u64, length: u32) -> bool {
-        match self.activity.begin(extents_of(offset, length.into())) {
+        let wanted = extents_of(offset, length.into());
+        match self.requests.activation.take() {
+            None => {}
+            Some(Activation { extents, stable: true }) if extents == wanted => return true,
+            // It was cut into parts meanwhile, for another node.
+            Some(Activation { extents, stable: true }) => self.activity.end(extents),
+            saving => {
+                self.requests.activation = saving;
+                return false;
+            }
+        }
+        match self.activity.begin(wanted.clone()) {
             Begin::Hot => true,
             Begin::Full => false,
             Begin::NeedsSave { evicted } => {
@@ -280,8 +360,10 @@ impl Node {
                 // What was written to the evicted ones is known nowhere else any more: it has to be on the disk.
                 let flush_volume = self.settings.disk_flushes && !evicted.is_empty();
                 let activity = Some(self.activity.extents());
-                self.push(super::Action::Save(super::Save { flush_volume, pages, head: None, activity }));
-                true
+                let token = self.saving(Job::Activate);
+                self.requests.activation = Some(Activation { extents: wanted, stable: false });
+                self.push(super::Action::Save(super::Save { token, flush_volume, pages, head: None, activity }));
+                false
             }
         }
     }
@@ -430,21 +512,17 @@ impl Node {
 
     /// P_BARRIER_ACK for this epoch came.
     pub(super) fn epoch_is_stable(&mut self, epoch: u32) {
-        let log = &self.requests.log;
-        let of_epoch = |write: &Write| write.epoch == epoch && write.remote != Remote::Absent;
-        // The oldest epoch's writes are the first ones in the log, but for those that were never sent.
-        let numbers: Vec<u64> = log
+        // Of those that are not stable, the oldest epoch's come first.
+        let numbers: Vec<u64> = self
+            .requests
+            .log
             .iter()
-            .take_while(|(_, write)| write.epoch == epoch || write.remote == Remote::Absent)
-            .filter(|(_, write)| of_epoch(write))
+            .filter(|(_, write)| matches!(write.remote, Remote::Pending | Remote::Done))
+            .take_while(|(_, write)| write.epoch == epoch)
             .map(|(number, _)| *number)
             .collect();
         for number in numbers {
-            self.advance(number, |write| {
-                if write.remote != Remote::Failed {
-                    write.remote = Remote::Stable;
-                }
-            });
+            self.advance(number, |write| write.remote = Remote::Stable);
         }
     }
 
@@ -462,16 +540,17 @@ impl Node {
             self.requests.in_flight -= u64::from(write.length);
         }
         let (offset, length, id, epoch) = (write.offset, write.length, write.id, write.epoch);
-        let (local, remote) = (write.local.clone(), write.remote);
+        let (local, remote, nowhere) = (write.local.clone(), write.remote, write.nowhere);
         if local == Local::Pending {
             return;
         }
         if remote != Remote::Pending && self.requests.open.remove(&number) {
             let result = match &local {
                 Local::Failed(what) => Err(RequestError::Disk(what.clone())),
+                _ if nowhere => Err(RequestError::NoData),
                 _ => Ok(Bytes::new()),
             };
-            self.push(super::Action::Complete { id, result });
+            self.write_complete(id, result);
             let same = self.session.as_ref().is_some_and(|session| session.outbound.epoch == epoch);
             if same && remote != Remote::Absent {
                 self.end_epoch();
@@ -502,7 +581,14 @@ impl Node {
                 let (offset, length) = (write.offset, write.length);
                 self.bitmap.set_out_of_sync(offset, length.into());
             }
-            self.advance(number, |write| write.remote = Remote::Absent);
+            // This disk alone counts only if it is one that counts: the next resync would take it back.
+            let alone = self.state.disk == Disk::UpToDate;
+            self.advance(number, |write| {
+                if !alone && write.remote == Remote::Pending {
+                    write.nowhere = true;
+                }
+                write.remote = Remote::Absent;
+            });
         }
     }
 

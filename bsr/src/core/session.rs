@@ -93,6 +93,9 @@ impl Node {
     pub(super) fn packet(&mut self, stream: Stream, packet: Packet) {
         let Some(session) = &mut self.session else { return };
         session.heard = self.now;
+        if session.leaving.is_some() {
+            return; // what it still sends, it does not take for arrived
+        }
         match packet {
             Packet::Ping => self.send(Stream::Meta, Packet::PingAck),
             Packet::PingAck => self.pinged(),

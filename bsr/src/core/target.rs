@@ -97,11 +97,12 @@ impl Node {
             return None;
         }
         let (now, size) = (self.now, self.size);
-        let (window, rate) = (u64::from(self.settings.resync_window.max(MOST_REQUEST)), self.settings.resync_rate);
+        let most_request = MOST_REQUEST.min(self.most_block());
+        let (window, rate) = (u64::from(self.settings.resync_window.max(most_request)), self.settings.resync_rate);
         let session = self.session.as_mut()?;
         let resync = session.resync.as_mut()?;
         resync.paced = false;
-        if session.peer_pauses || resync.in_flight + u64::from(MOST_REQUEST) > window {
+        if session.peer_pauses || resync.in_flight + u64::from(most_request) > window {
             return None;
         }
         let Some(first) = self.bitmap.next_set(resync.cursor) else {
@@ -118,8 +119,8 @@ impl Node {
         }
         let offset = first * BLOCK;
         // Aligned to its own length, so that it never crosses an extent.
-        let aligned = if first == 0 { u64::from(MOST_REQUEST) } else { BLOCK << first.trailing_zeros().min(ALIGN_BITS) };
-        let most = aligned.min(u64::from(MOST_REQUEST)).min(size - offset);
+        let aligned = if first == 0 { u64::from(most_request) } else { BLOCK << first.trailing_zeros().min(ALIGN_BITS) };
+        let most = aligned.min(u64::from(most_request)).min(size - offset);
         let run = self.bitmap.next_clear(first).unwrap_or(self.bitmap.bits()) - first;
         let blocks = run.min(most.div_ceil(BLOCK));
         // The last block of the volume may be a part of one.

@@ -43,6 +43,10 @@ impl World {
         let now = world.now;
         world.sides[0].order(now, Order::Primary { force: true });
         world.primary = Some(0);
+        world.settle("the first resync", |world| {
+            let good = |state: &State| state.disk == Disk::UpToDate && state.peer_disk == Disk::UpToDate;
+            world.states().iter().all(good) && !world.sides.iter().any(|side| side.disk.is_busy())
+        });
         world
     }
 
@@ -88,7 +92,11 @@ impl World {
             0..3 => self.carry(side, 0),
             3..6 => self.carry(side, 1),
             6 | 7 => self.sides[side].read(now, 0),
-            8 => self.sides[side].read(now, 1),
+            8 => {
+                for _ in 0..self.random.usize(..8) {
+                    self.sides[side].read(now, 1);
+                }
+            }
             9 | 10 => {
                 let flush = self.random.bool();
                 if let Some(event) = self.sides[side].disk.step(flush) {
@@ -103,10 +111,12 @@ impl World {
 
     fn carry(&mut self, from: usize, stream: usize) {
         let now = self.now;
-        if let Some(packet) = self.sides[from].take(now, stream)
-            && self.sides[1 - from].linked
-        {
-            self.sides[1 - from].inbox[stream].extend_from_slice(&packet);
+        for _ in 0..self.random.usize(1..8) {
+            if let Some(packet) = self.sides[from].take(now, stream)
+                && self.sides[1 - from].linked
+            {
+                self.sides[1 - from].inbox[stream].extend_from_slice(&packet);
+            }
         }
     }
 
@@ -270,7 +280,8 @@ impl World {
         }
         let now = self.now;
         // Mostly in a few places, so that writes meet each other and the resync.
-        let count = self.random.usize(1..=[1, 8, 16, 64][self.random.usize(..4)]);
+        let most = [1, 8, 16, 64][self.random.usize(..4)];
+        let count = self.random.usize(1..=most);
         let spread = [64, 4096, SECTORS - 64][self.random.usize(..3)];
         let first = self.random.usize(..spread.min(SECTORS - count));
         let (offset, length) = (first as u64 * SECTOR, count * SECTOR as usize);
@@ -283,6 +294,7 @@ impl World {
             let data = Bytes::from(self.tags.to_be_bytes().repeat(length / 8));
             (self.tags, Request::Write { offset, data, fua: self.random.u32(..8) == 0 })
         };
+        self.sides[side].say(&format!("request {id}: tag {tag}, {count} sectors at {first}"));
         self.model.begin(id, tag, first, count);
         self.sides[side].request(now, request);
         self.collect();
@@ -298,7 +310,8 @@ impl World {
         self.connect();
         self.settle("both disks to be the same", |world| {
             let well = |s: &State| s.connection == Connection::Connected && s.disk == Disk::UpToDate && s.peer_disk == Disk::UpToDate;
-            world.states().iter().all(well) && world.model.is_idle() && !world.sides.iter().any(|side| side.disk.is_busy())
+            let idle = |side: &Side| !side.disk.is_busy() && side.node.as_ref().is_none_or(|n| n.status().in_flight == 0);
+            world.states().iter().all(well) && world.model.is_idle() && world.sides.iter().all(idle)
         });
         for side in &self.sides {
             let node = side.node.as_ref().expect("it was restarted");
@@ -311,7 +324,7 @@ impl World {
             panic!("sector {place} differs: {tags:?}, {}", self.primary.map_or("no primary", |side| self.sides[side].name));
         }
         let tags = tags(left);
-        self.model.check(&tags, self.settings.protocol != Protocol::C && self.primary.is_none(), "both");
+        self.model.check(&tags, self.settings.protocol != Protocol::C, "both");
         if self.primary.is_none() {
             self.switch();
         }
@@ -326,6 +339,10 @@ impl World {
                 self.connect(); // a disconnect that was ordered in the storm may have been carried out only now
             }
             self.step();
+        }
+        if let Some(node) = self.sides[0].node.as_ref() && std::env::var_os("DRX_SEED").is_some() {
+            eprintln!("{:?}", node.status());
+            eprintln!("{:?} {}", self.sides[1].node.as_ref().map(Node::status), self.model.is_idle());
         }
         panic!("waited for {what} in vain: {:?}", self.states());
     }
