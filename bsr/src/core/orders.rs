@@ -37,6 +37,10 @@ impl Node {
                 self.done(id, Err(Refusal::State("the node is going down".to_owned())));
                 continue;
             }
+            if matches!(order, Order::Secondary | Order::Down) && self.waits_to_step_down() {
+                self.orders.queue.push_front((id, order));
+                return;
+            }
             match order {
                 Order::Primary { force } => self.become_primary(id, force),
                 Order::Secondary => {
@@ -122,6 +126,15 @@ impl Node {
         }
     }
 
+    /// Until the other node has all that was written: as secondaries both would say that they have the same data.
+    fn waits_to_step_down(&mut self) -> bool {
+        let waits = self.state.role == Role::Primary && self.requests.is_idle() && !self.requests.is_stable();
+        if waits {
+            self.end_epoch();
+        }
+        waits
+    }
+
     fn become_secondary(&mut self) -> Result<(), Refusal> {
         if self.state.role == Role::Secondary {
             return Ok(());
@@ -129,8 +142,7 @@ impl Node {
         if !self.requests.is_idle() {
             return Err(Refusal::InUse);
         }
-        self.end_epoch();
-        self.change("an operator wants it", |state| state.role = Role::Secondary);
+        self.change_unsaved("an operator wants it", |state| state.role = Role::Secondary);
         self.generations.set_primary(false);
         self.save_all(true);
         if self.state.is_connected() {
@@ -172,7 +184,7 @@ impl Node {
     fn left(&mut self, id: Id, order: &Order) {
         if *order == Order::Down {
             if self.state.role == Role::Primary {
-                self.change("the node goes down", |state| state.role = Role::Secondary);
+                self.change_unsaved("the node goes down", |state| state.role = Role::Secondary);
                 self.generations.set_primary(false);
             }
             self.save_all(true);

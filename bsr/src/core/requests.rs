@@ -113,6 +113,11 @@ impl Requests {
         (self.waiting.len() + self.open.len() + self.remote_reads.len()) as u64 + self.local_reads
     }
 
+    /// Whether every write is on both disks for good, or known to the bitmap.
+    pub(super) fn is_stable(&self) -> bool {
+        self.log.is_empty()
+    }
+
     /// Whether an application waits for something.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way() == 0

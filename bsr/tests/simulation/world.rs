@@ -250,6 +250,7 @@ impl World {
         let now = self.now;
         if let Some(primary) = self.primary {
             let order = self.sides[primary].order(now, Order::Secondary);
+            self.until_done(primary, order);
             if self.sides[primary].orders.contains(&(order, Ok(()))) {
                 assert!(self.model.is_idle(), "a secondary has requests under way");
                 self.primary = None;
@@ -260,16 +261,21 @@ impl World {
         let connected = self.states().iter().filter(|state| state.is_connected()).count() == 2;
         if connected && self.state(side).is_some_and(|state| state.disk == Disk::UpToDate) {
             let order = self.sides[side].order(now, Order::Primary { force: false });
-            let mut steps = 0;
-            while !self.sides[side].orders.iter().any(|(id, _)| *id == order) {
-                self.step();
-                steps += 1;
-                assert!(steps < 1_000_000, "an order is not done");
-            }
+            self.until_done(side, order);
             if self.sides[side].orders.contains(&(order, Ok(()))) && self.state(side).is_some_and(|s| s.role == Role::Primary) {
                 self.primary = Some(side);
             }
         }
+    }
+
+    fn until_done(&mut self, side: usize, order: u64) {
+        for _ in 0..1_000_000 {
+            if self.sides[side].orders.iter().any(|(id, _)| *id == order) {
+                return;
+            }
+            self.step();
+        }
+        panic!("an order is not done");
     }
 
     /// An application writes.
