@@ -215,7 +215,8 @@ impl Node {
         let mut extents = self.log.extents();
         // Beyond the volume, so that the record has several sectors.
         extents.extend((0..300).map(|n| 1_000_000 + n + self.sequence as u32));
-        let record = encode_record(&self.head(self.sequence), &extents, self.sequence).expect("there is room");
+        let record =
+            encode_record(&self.head(self.sequence), &extents, self.sequence).expect("there is room");
         self.file.write(record_offset(self.sequence), record);
         self.may_crash(self.sequence - 1..=self.sequence);
         self.file.sync();

@@ -69,7 +69,8 @@ impl Node {
             && Connection::of(change.value >> 4 & 31) == Some(Connection::Disconnecting)
             && self.version() >= VERSION_CONNECTION_WIDE;
         self.orders.pending = Some(Pending { id, order, since: self.now });
-        let packet = if connection_wide { Packet::ConnectionChange(change) } else { Packet::StateChange(change) };
+        let packet =
+            if connection_wide { Packet::ConnectionChange(change) } else { Packet::StateChange(change) };
         self.send(Stream::Data, packet);
     }
 
@@ -99,7 +100,13 @@ impl Node {
             self.save_for(Job::Promote(id));
             return;
         }
-        let word = StateWord::new(Role::Primary, Role::Unknown, Connection::StandAlone, Disk::UpToDate, Disk::Diskless);
+        let word = StateWord::new(
+            Role::Primary,
+            Role::Unknown,
+            Connection::StandAlone,
+            Disk::UpToDate,
+            Disk::Diskless,
+        );
         let mask = ROLE_MASK | if forces { DISK_MASK } else { 0 };
         self.ask(id, Order::Primary { force: forces }, StateChange { mask, value: word.0 & mask });
     }
@@ -291,8 +298,11 @@ impl Node {
             }
         });
         self.save_all(false);
-        let next =
-            if connection == Connection::StartingSyncT { Connection::WFSyncUUID } else { Connection::SyncSource };
+        let next = if connection == Connection::StartingSyncT {
+            Connection::WFSyncUUID
+        } else {
+            Connection::SyncSource
+        };
         self.change(why, |state| state.connection = next);
     }
 
@@ -302,7 +312,9 @@ impl Node {
         let concerns = |mask: u32| change.mask & mask != 0;
         let role = if concerns(ROLE_MASK) { word.role() } else { None };
         let connection = if concerns(CONNECTION_MASK) { word.connection() } else { None };
-        let code = if self.orders.pending.is_some() && self.session.as_ref().is_some_and(|s| s.agreed.resolve_conflicts) {
+        let code = if self.orders.pending.is_some()
+            && self.session.as_ref().is_some_and(|s| s.agreed.resolve_conflicts)
+        {
             CONCURRENT // both ask at once: this node's wish comes first
         } else if role == Some(Role::Primary) && self.state.role == Role::Primary {
             TWO_PRIMARIES
@@ -316,14 +328,19 @@ impl Node {
                     RESYNC_RUNNING
                 }
                 Some(Connection::StartingSyncT) if self.state.disk != Disk::UpToDate => NO_UP_TO_DATE_DISK,
-                Some(Connection::StartingSyncS) if self.state.role == Role::Primary && self.state.peer_disk != Disk::UpToDate => {
+                Some(Connection::StartingSyncS)
+                    if self.state.role == Role::Primary && self.state.peer_disk != Disk::UpToDate =>
+                {
                     NO_UP_TO_DATE_DISK
                 }
                 _ => SUCCESS,
             }
         };
-        let answer =
-            if connection_wide { Packet::ConnectionChangeReply(code) } else { Packet::StateChangeReply(code) };
+        let answer = if connection_wide {
+            Packet::ConnectionChangeReply(code)
+        } else {
+            Packet::StateChangeReply(code)
+        };
         self.send(Stream::Meta, answer);
         if code < SUCCESS {
             self.note(Severity::Info, format!("refused the other node's wish {change:?}: {}", refusal(code)));
@@ -331,7 +348,8 @@ impl Node {
         }
         if let Some(role) = role {
             let forced = concerns(DISK_MASK) && word.disk() == Some(Disk::UpToDate);
-            let both_bad = self.state.disk == Disk::Inconsistent && self.state.peer_disk == Disk::Inconsistent;
+            let both_bad =
+                self.state.disk == Disk::Inconsistent && self.state.peer_disk == Disk::Inconsistent;
             if let Some(session) = &mut self.session
                 && both_bad
                 && role == Role::Primary
@@ -376,12 +394,20 @@ impl Node {
         }
         let Some(Pending { id, order, .. }) = self.orders.pending.take() else { return };
         if matches!(order, Order::Disconnect | Order::Down) {
-            self.end_session(Connection::Disconnecting, "an operator wants it; the other node did not answer", false);
+            self.end_session(
+                Connection::Disconnecting,
+                "an operator wants it; the other node did not answer",
+                false,
+            );
             self.left(id, &order);
         } else {
             // What it decides now would come too late: neither side would know what holds.
             self.done(id, Err(Refusal::Interrupted("the other node did not answer".to_owned())));
-            self.end_session(Connection::NetworkFailure, "the other node did not answer a change of state", false);
+            self.end_session(
+                Connection::NetworkFailure,
+                "the other node did not answer a change of state",
+                false,
+            );
         }
     }
 }

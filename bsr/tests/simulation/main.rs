@@ -57,7 +57,7 @@ fn both_disks_become_the_same_and_nothing_acknowledged_is_lost() {
         run(seed, true);
         return;
     }
-    let seeds = number("DRX_SEEDS").unwrap_or(150);
+    let seeds = number("DRX_SEEDS").unwrap_or(40);
     for seed in 0..seeds {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed, false)) {
             eprintln!("seed {seed} failed: DRX_SEED={seed} replays it");

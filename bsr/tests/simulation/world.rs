@@ -35,10 +35,20 @@ impl World {
             side.start(settings.clone(), random.u64(..), Time::ZERO);
         }
         let model = Model::new(SECTORS);
-        let mut world =
-            World { settings, random, sides, now: Time::ZERO, model, tags: 0, primary: None, line_down: false };
+        let mut world = World {
+            settings,
+            random,
+            sides,
+            now: Time::ZERO,
+            model,
+            tags: 0,
+            primary: None,
+            line_down: false,
+        };
         world.connect();
-        world.settle("the first connection", |world| world.states().iter().all(|s| s.connection == Connection::Connected));
+        world.settle("the first connection", |world| {
+            world.states().iter().all(|s| s.connection == Connection::Connected)
+        });
         // Nobody has data yet: one side has to be called good.
         let now = world.now;
         world.sides[0].order(now, Order::Primary { force: true });
@@ -135,7 +145,10 @@ impl World {
         let now = self.now;
         for side in 0..2 {
             let other = 1 - side;
-            if self.sides[side].linked && !self.sides[other].linked && self.sides[side].inbox.iter().all(|i| i.is_empty()) {
+            if self.sides[side].linked
+                && !self.sides[other].linked
+                && self.sides[side].inbox.iter().all(|i| i.is_empty())
+            {
                 self.broken(side, "closed by the other side");
             }
         }
@@ -155,7 +168,8 @@ impl World {
         self.sides[side].unlink();
         let stream = [drx_bsr::wire::Stream::Data, drx_bsr::wire::Stream::Meta][self.random.usize(..2)];
         let what = what.to_owned();
-        self.sides[side].handle(now, drx_bsr::core::Event::Broken(drx_bsr::core::Breakage::Lost { stream, what }));
+        self.sides[side]
+            .handle(now, drx_bsr::core::Event::Broken(drx_bsr::core::Breakage::Lost { stream, what }));
     }
 
     fn collect(&mut self) {
@@ -177,7 +191,8 @@ impl World {
             self.model.abandon();
             self.primary = None;
             // The other one may take over if it had everything.
-            let complete = before.is_some_and(|s| s.connection >= Connection::Connected && s.peer_disk == Disk::UpToDate);
+            let complete = before
+                .is_some_and(|s| s.connection >= Connection::Connected && s.peer_disk == Disk::UpToDate);
             if complete && self.settings.protocol == Protocol::C && self.random.bool() {
                 self.take_over(1 - side);
             }
@@ -192,7 +207,10 @@ impl World {
                 self.sides[side].handle(now, event);
             }
         }
-        if self.state(side).is_none_or(|state| state.disk != Disk::UpToDate || state.connection >= Connection::Connected) {
+        if self
+            .state(side)
+            .is_none_or(|state| state.disk != Disk::UpToDate || state.connection >= Connection::Connected)
+        {
             return;
         }
         let now = self.now;
@@ -262,7 +280,9 @@ impl World {
         if connected && self.state(side).is_some_and(|state| state.disk == Disk::UpToDate) {
             let order = self.sides[side].order(now, Order::Primary { force: false });
             self.until_done(side, order);
-            if self.sides[side].orders.contains(&(order, Ok(()))) && self.state(side).is_some_and(|s| s.role == Role::Primary) {
+            if self.sides[side].orders.contains(&(order, Ok(())))
+                && self.state(side).is_some_and(|s| s.role == Role::Primary)
+            {
                 self.primary = Some(side);
             }
         }
@@ -281,7 +301,11 @@ impl World {
     /// An application writes.
     fn apply(&mut self) {
         let Some(side) = self.primary else { return };
-        if self.sides[side].node.as_ref().is_none_or(|node| node.state().role != Role::Primary || node.status().requests > 32) {
+        if self.sides[side]
+            .node
+            .as_ref()
+            .is_none_or(|node| node.state().role != Role::Primary || node.status().requests > 32)
+        {
             return;
         }
         let now = self.now;
@@ -315,8 +339,14 @@ impl World {
         }
         self.connect();
         self.settle("both disks to be the same", |world| {
-            let well = |s: &State| s.connection == Connection::Connected && s.disk == Disk::UpToDate && s.peer_disk == Disk::UpToDate;
-            let idle = |side: &Side| !side.disk.is_busy() && side.node.as_ref().is_none_or(|n| n.status().in_flight == 0);
+            let well = |s: &State| {
+                s.connection == Connection::Connected
+                    && s.disk == Disk::UpToDate
+                    && s.peer_disk == Disk::UpToDate
+            };
+            let idle = |side: &Side| {
+                !side.disk.is_busy() && side.node.as_ref().is_none_or(|n| n.status().in_flight == 0)
+            };
             world.states().iter().all(well) && world.model.is_idle() && world.sides.iter().all(idle)
         });
         for side in &self.sides {
@@ -325,9 +355,14 @@ impl World {
         }
         let left = &self.sides[0].disk.volume;
         let right = &self.sides[1].disk.volume;
-        if let Some(place) = (0..SECTORS).find(|sector| left[sector * 512..][..512] != right[sector * 512..][..512]) {
+        if let Some(place) =
+            (0..SECTORS).find(|sector| left[sector * 512..][..512] != right[sector * 512..][..512])
+        {
             let tags = [tags(left)[place], tags(right)[place]];
-            panic!("sector {place} differs: {tags:?}, {}", self.primary.map_or("no primary", |side| self.sides[side].name));
+            panic!(
+                "sector {place} differs: {tags:?}, {}",
+                self.primary.map_or("no primary", |side| self.sides[side].name)
+            );
         }
         let tags = tags(left);
         self.model.check(&tags, self.settings.protocol != Protocol::C, "both");
@@ -346,7 +381,9 @@ impl World {
             }
             self.step();
         }
-        if let Some(node) = self.sides[0].node.as_ref() && std::env::var_os("DRX_SEED").is_some() {
+        if let Some(node) = self.sides[0].node.as_ref()
+            && std::env::var_os("DRX_SEED").is_some()
+        {
             eprintln!("{:?}", node.status());
             eprintln!("{:?} {}", self.sides[1].node.as_ref().map(Node::status), self.model.is_idle());
         }
