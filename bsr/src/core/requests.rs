@@ -51,7 +51,7 @@ pub(super) struct Write {
 
 /// Extents that are being made hot, or are.
 #[derive(Debug)]
-struct Activation {
+pub(super) struct Activation {
     extents: Range<u32>,
     stable: bool,
 }
