@@ -90,7 +90,9 @@ pub async fn start(settings: &Settings, connect: bool, log: &Logger) -> Result<H
     let mut runner = Runner::new(settings, disk, random, wishes_queue, requests_queue, log)
         .map_err(|error| StartError::System { what: "read /dev/urandom", error })?;
     let nbd = match &settings.nbd {
-        Some(address) => Some(runner.serve_nbd(address, &settings.name, requests.clone()).map_err(StartError::Nbd)?),
+        Some(address) => {
+            Some(runner.serve_nbd(address, &settings.name, requests.clone()).map_err(StartError::Nbd)?)
+        }
         None => None,
     };
     let identity = Arc::new(Identity { name: settings.name.clone(), protocol: settings.core.protocol, nbd });

@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::line::{Line, read_line};
-use super::{Answer, ControlSocket, IN_FLIGHT, Kind, MAX_CLIENTS, MAX_LENGTH, MAX_LINE, MAX_WAIT, Problem, Request};
+use super::{
+    Answer, ControlSocket, IN_FLIGHT, Kind, MAX_CLIENTS, MAX_LENGTH, MAX_LINE, MAX_WAIT, Problem, Request,
+};
 use crate::core::{self, Refusal, RequestError, Status};
 use crate::shell::node::Handle;
 use crate::shell::requests::Ask;
@@ -209,7 +211,8 @@ fn named<T: Named>(name: &str) -> Result<T, String> {
 /// Says why, if that is possible without waiting, and closes.
 fn turn_away(stream: &UnixStream) {
     let reason = format!("{MAX_CLIENTS} clients are connected already, that is all there may be");
-    let mut line = serde_json::to_vec(&Answer::Error(Problem { kind: Kind::Busy, reason })).unwrap_or_default();
+    let mut line =
+        serde_json::to_vec(&Answer::Error(Problem { kind: Kind::Busy, reason })).unwrap_or_default();
     line.push(b'\n');
     // A new socket has room for a line.
     let _ = stream.try_write(&line);

@@ -334,7 +334,9 @@ impl Runner {
         match wish {
             Some(Wish::Order(order, reply)) => {
                 info!(self.log, "ordered: {:?}", order);
-                if order == Order::Secondary && self.nbd.as_ref().is_some_and(|(in_use, _)| in_use.clients() > 0) {
+                if order == Order::Secondary
+                    && self.nbd.as_ref().is_some_and(|(in_use, _)| in_use.clients() > 0)
+                {
                     // A client that was told of a write would be told of an error for the next one.
                     let _ = reply.send(Err(Refusal::InUse));
                     return;
