@@ -1,6 +1,28 @@
 //! What a node keeps beside its volume, so that it knows after any crash which blocks may differ.
+//!
+//! ```text
+//! 0                record with an even sequence number ┐ generations, flags and activity, with one checksum;
+//! RECORD           record with an odd one              ┘ a new one never replaces the newest
+//! 2 * RECORD       the bitmap's pages, 9 sectors of 512 bytes each, every sector with its checksum
+//! ```
+//!
+//! All numbers are little-endian. Nothing here reads or writes: the caller does, in the order of
+//! [`Save`](crate::core::api::Save).
+//!
+//! Pages are made stable before the record that goes with them is written. So a crash leaves each sector of a page old or
+//! new, and both are right: what is not in the old one is in an extent of the old record. A sector that is neither
+//! counts as all set, as does one that was never written; so a file that is created anew has to be emptied first, and
+//! needs nothing but a record.
 
 use crate::uuid::Generations;
+
+mod load;
+mod page;
+mod record;
+
+pub use load::{LoadError, load};
+pub use page::{PAGE_SLOT, encode_page};
+pub use record::{MOST_EXTENTS, RECORD, TooManyExtents, encode_record, record_offset};
 
 /// Generations and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -32,8 +54,14 @@ pub struct Head {
 pub struct Loaded {
     /// Generations and flags.
     pub head: Head,
-    /// The bitmap.
+    /// The bitmap, for a volume of [`Head::size`] bytes. Nothing in it is to be saved.
     pub bitmap: crate::bitmap::Bitmap,
     /// Extents that may have been written to when it was last saved.
     pub activity: Vec<u32>,
+}
+
+/// Bytes of the whole file, for a volume of so many bytes.
+pub fn file_size(volume_bytes: u64) -> u64 {
+    page::offset(0)
+        .saturating_add(volume_bytes.div_ceil(crate::bitmap::PAGE_SPAN).saturating_mul(PAGE_SLOT as u64))
 }

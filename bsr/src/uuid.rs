@@ -32,7 +32,11 @@ const PRIMARY: u64 = 1;
 
 impl fmt::Display for Generations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}:{:016x}:{:016x}:{:016x}", self.current, self.bitmap, self.history[0], self.history[1])
+        write!(
+            f,
+            "{:016x}:{:016x}:{:016x}:{:016x}",
+            self.current, self.bitmap, self.history[0], self.history[1]
+        )
     }
 }
 

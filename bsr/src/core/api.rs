@@ -42,8 +42,8 @@ pub enum Event {
         /// All so far.
         packets: u64,
     },
-    /// A [`Action::Read`], [`Action::Write`], [`Action::Zero`] or [`Action::Flush`] is done. Reads and writes are done in
-    /// their order; a flush may be overtaken, but covers all writes before it.
+    /// A [`Action::Read`], [`Action::Write`], [`Action::Zero`], [`Action::Flush`] or [`Action::Save`] is done. They are
+    /// done in their order, but for a flush: it may be overtaken, and covers all writes before it.
     DiskDone {
         /// Which.
         token: Token,
@@ -233,6 +233,8 @@ pub enum Action {
 /// pages are stable the rest is written, as one: either all of it is found after a crash, or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Save {
+    /// Echoed by [`Event::DiskDone`], when it is stable; 0: nobody waits for it.
+    pub token: Token,
     /// First, what was written to the volume goes to stable storage.
     pub flush_volume: bool,
     /// Pages of the bitmap: their number, and [`PAGE`](crate::bitmap::PAGE) bytes each.

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::disk::Job;
 use super::verify::Verify;
 use super::{Action, Id, Node, Order, Refusal, Severity, Time};
 use crate::wire::state::{CONNECTION_MASK, DISK_MASK, ROLE_MASK};
@@ -36,6 +37,10 @@ impl Node {
                 self.done(id, Err(Refusal::State("the node is going down".to_owned())));
                 continue;
             }
+            if matches!(order, Order::Secondary | Order::Down) && self.waits_to_step_down() {
+                self.orders.queue.push_front((id, order));
+                return;
+            }
             match order {
                 Order::Primary { force } => self.become_primary(id, force),
                 Order::Secondary => {
@@ -54,7 +59,7 @@ impl Node {
         }
     }
 
-    fn done(&mut self, id: Id, result: Result<(), Refusal>) {
+    pub(super) fn done(&mut self, id: Id, result: Result<(), Refusal>) {
         self.push(Action::Done { id, result });
     }
 
@@ -91,7 +96,7 @@ impl Node {
         }
         if !connected {
             self.primary(forces);
-            self.done(id, Ok(()));
+            self.save_for(Job::Promote(id));
             return;
         }
         let word = StateWord::new(Role::Primary, Role::Unknown, Connection::StandAlone, Disk::UpToDate, Disk::Diskless);
@@ -121,6 +126,15 @@ impl Node {
         }
     }
 
+    /// Until the other node has all that was written: as secondaries both would say that they have the same data.
+    fn waits_to_step_down(&mut self) -> bool {
+        let waits = self.state.role == Role::Primary && self.requests.is_idle() && !self.requests.is_stable();
+        if waits {
+            self.end_epoch();
+        }
+        waits
+    }
+
     fn become_secondary(&mut self) -> Result<(), Refusal> {
         if self.state.role == Role::Secondary {
             return Ok(());
@@ -128,8 +142,7 @@ impl Node {
         if !self.requests.is_idle() {
             return Err(Refusal::InUse);
         }
-        self.end_epoch();
-        self.change("an operator wants it", |state| state.role = Role::Secondary);
+        self.change_unsaved("an operator wants it", |state| state.role = Role::Secondary);
         self.generations.set_primary(false);
         self.save_all(true);
         if self.state.is_connected() {
@@ -171,7 +184,7 @@ impl Node {
     fn left(&mut self, id: Id, order: &Order) {
         if *order == Order::Down {
             if self.state.role == Role::Primary {
-                self.change("the node goes down", |state| state.role = Role::Secondary);
+                self.change_unsaved("the node goes down", |state| state.role = Role::Secondary);
                 self.generations.set_primary(false);
             }
             self.save_all(true);
@@ -243,7 +256,7 @@ impl Node {
         match &order {
             Order::Primary { force } => {
                 self.primary(*force);
-                self.done(id, Ok(()));
+                self.save_for(Job::Promote(id));
             }
             Order::Disconnect | Order::Down => {
                 self.end_session(Connection::Disconnecting, "an operator wants it", true);

@@ -2,6 +2,7 @@
 //! protocol says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -17,6 +18,9 @@ use crate::wire::{
 pub(super) struct Requests {
     /// In their order: a write that has to wait keeps those behind it waiting.
     waiting: VecDeque<(Id, Request)>,
+    /// The extents of the first waiting write, once they were asked for. Before they are stable the other node must not
+    /// have the write either: after a crash nobody would know that the disks differ there.
+    activation: Option<Activation>,
     /// Writes by their number, which is their block id, until both disks have them or the bitmap knows.
     log: BTreeMap<u64, Write>,
     /// Of them, those that the application waits for.
@@ -43,6 +47,15 @@ struct Write {
     remote: Remote,
     epoch: u32,
     since: Time,
+    /// It is on no disk that is up to date: the application has to hear that.
+    nowhere: bool,
+}
+
+/// Extents that are being made hot, or are.
+#[derive(Debug)]
+struct Activation {
+    extents: Range<u32>,
+    stable: bool,
 }
 
 /// How far it is on this disk.
@@ -84,6 +97,12 @@ impl Requests {
         })
     }
 
+    pub(super) fn activated(&mut self) {
+        if let Some(activation) = &mut self.activation {
+            activation.stable = true;
+        }
+    }
+
     /// Bytes that were sent and are not acknowledged.
     pub(super) fn in_flight(&self) -> u64 {
         self.in_flight
@@ -92,6 +111,11 @@ impl Requests {
     /// Requests of applications that are not done.
     pub(super) fn under_way(&self) -> u64 {
         (self.waiting.len() + self.open.len() + self.remote_reads.len()) as u64 + self.local_reads
+    }
+
+    /// Whether every write is on both disks for good, or known to the bitmap.
+    pub(super) fn is_stable(&self) -> bool {
+        self.log.is_empty()
     }
 
     /// Whether an application waits for something.
@@ -263,6 +287,14 @@ impl Node {
             return false;
         }
         if !here && !there {
+            match self.requests.activation.take() {
+                None => {}
+                Some(Activation { extents, stable: true }) => self.activity.end(extents),
+                saving => {
+                    self.requests.activation = saving;
+                    return false;
+                }
+            }
             self.write_complete(id, Err(RequestError::NoData));
             return true;
         }
@@ -292,6 +324,7 @@ impl Node {
             remote: if remote { Remote::Pending } else { Remote::Absent },
             epoch: 0,
             since: self.now,
+            nowhere: false,
         };
         self.requests.log.insert(number, write);
         self.requests.open.insert(number);
@@ -308,9 +341,20 @@ impl Node {
         true
     }
 
-    /// Makes its extents hot. False: there is no room before another write ends.
+    /// Makes its extents hot. False: not yet; there is no room before another write ends, or a save is on its way.
     fn activate(&mut self, offset: u64, length: u32) -> bool {
-        match self.activity.begin(extents_of(offset, length.into())) {
+        let wanted = extents_of(offset, length.into());
+        match self.requests.activation.take() {
+            None => {}
+            Some(Activation { extents, stable: true }) if extents == wanted => return true,
+            // It was cut into parts meanwhile, for another node.
+            Some(Activation { extents, stable: true }) => self.activity.end(extents),
+            saving => {
+                self.requests.activation = saving;
+                return false;
+            }
+        }
+        match self.activity.begin(wanted.clone()) {
             Begin::Hot => true,
             Begin::Full => false,
             Begin::NeedsSave { evicted } => {
@@ -321,8 +365,10 @@ impl Node {
                 // What was written to the evicted ones is known nowhere else any more: it has to be on the disk.
                 let flush_volume = self.settings.disk_flushes && !evicted.is_empty();
                 let activity = Some(self.activity.extents());
-                self.push(super::Action::Save(super::Save { flush_volume, pages, head: None, activity }));
-                true
+                let token = self.saving(Job::Activate);
+                self.requests.activation = Some(Activation { extents: wanted, stable: false });
+                self.push(super::Action::Save(super::Save { token, flush_volume, pages, head: None, activity }));
+                false
             }
         }
     }
@@ -499,13 +545,14 @@ impl Node {
             self.requests.in_flight -= u64::from(write.length);
         }
         let (offset, length, id, epoch) = (write.offset, write.length, write.id, write.epoch);
-        let (local, remote) = (write.local.clone(), write.remote);
+        let (local, remote, nowhere) = (write.local.clone(), write.remote, write.nowhere);
         if local == Local::Pending {
             return;
         }
         if remote != Remote::Pending && self.requests.open.remove(&number) {
             let result = match &local {
                 Local::Failed(what) => Err(RequestError::Disk(what.clone())),
+                _ if nowhere => Err(RequestError::NoData),
                 _ => Ok(Bytes::new()),
             };
             self.write_complete(id, result);
@@ -539,7 +586,14 @@ impl Node {
                 let (offset, length) = (write.offset, write.length);
                 self.bitmap.set_out_of_sync(offset, length.into());
             }
-            self.advance(number, |write| write.remote = Remote::Absent);
+            // This disk alone counts only if it is one that counts: the next resync would take it back.
+            let alone = self.state.disk == Disk::UpToDate;
+            self.advance(number, |write| {
+                if !alone && write.remote == Remote::Pending {
+                    write.nowhere = true;
+                }
+                write.remote = Remote::Absent;
+            });
         }
     }
 

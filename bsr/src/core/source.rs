@@ -42,7 +42,7 @@ impl Node {
     pub(super) fn begin_source(&mut self) {
         let random = self.random.next();
         let uuid = self.generations.start_sync_source(random);
-        self.send(Stream::Data, Packet::SyncUuid(uuid));
+        self.announce(Packet::SyncUuid(uuid));
         self.counters.resync_begins(self.bitmap.weight());
         let (bits, kib) = (self.bitmap.weight(), self.bitmap.weight() * 4);
         self.note(Severity::Info, format!("resync from here begins: {kib} KiB, {bits} blocks of 4 KiB"));
@@ -75,7 +75,8 @@ impl Node {
             }
         });
         self.save_all(!source);
-        self.send_state();
+        let word = self.state.word();
+        self.announce(Packet::State(word));
     }
 
     /// P_DATA_REQUEST: an application of the other node reads here.

@@ -159,10 +159,14 @@ impl Worker {
                     continue;
                 }
                 Job::Save(save) => {
+                    let token = save.token;
                     if let Err(what) = self.save(save) {
                         return self.completions.fatal(what);
                     }
-                    continue;
+                    if token == 0 {
+                        continue; // nobody waits for it
+                    }
+                    (token, Ok(Bytes::new()))
                 }
             };
             self.completions.done(token, result);
@@ -225,3 +229,6 @@ impl Drop for Reporter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,11 @@ impl World {
             0..3 => self.carry(side, 0),
             3..6 => self.carry(side, 1),
             6 | 7 => self.sides[side].read(now, 0),
-            8 => self.sides[side].read(now, 1),
+            8 => {
+                for _ in 0..self.random.usize(..8) {
+                    self.sides[side].read(now, 1);
+                }
+            }
             9 | 10 => {
                 let flush = self.random.bool();
                 if let Some(event) = self.sides[side].disk.step(flush) {
@@ -107,10 +111,12 @@ impl World {
 
     fn carry(&mut self, from: usize, stream: usize) {
         let now = self.now;
-        if let Some(packet) = self.sides[from].take(now, stream)
-            && self.sides[1 - from].linked
-        {
-            self.sides[1 - from].inbox[stream].extend_from_slice(&packet);
+        for _ in 0..self.random.usize(1..8) {
+            if let Some(packet) = self.sides[from].take(now, stream)
+                && self.sides[1 - from].linked
+            {
+                self.sides[1 - from].inbox[stream].extend_from_slice(&packet);
+            }
         }
     }
 
@@ -244,6 +250,7 @@ impl World {
         let now = self.now;
         if let Some(primary) = self.primary {
             let order = self.sides[primary].order(now, Order::Secondary);
+            self.until_done(primary, order);
             if self.sides[primary].orders.contains(&(order, Ok(()))) {
                 assert!(self.model.is_idle(), "a secondary has requests under way");
                 self.primary = None;
@@ -254,16 +261,21 @@ impl World {
         let connected = self.states().iter().filter(|state| state.is_connected()).count() == 2;
         if connected && self.state(side).is_some_and(|state| state.disk == Disk::UpToDate) {
             let order = self.sides[side].order(now, Order::Primary { force: false });
-            let mut steps = 0;
-            while !self.sides[side].orders.iter().any(|(id, _)| *id == order) {
-                self.step();
-                steps += 1;
-                assert!(steps < 1_000_000, "an order is not done");
-            }
+            self.until_done(side, order);
             if self.sides[side].orders.contains(&(order, Ok(()))) && self.state(side).is_some_and(|s| s.role == Role::Primary) {
                 self.primary = Some(side);
             }
         }
+    }
+
+    fn until_done(&mut self, side: usize, order: u64) {
+        for _ in 0..1_000_000 {
+            if self.sides[side].orders.iter().any(|(id, _)| *id == order) {
+                return;
+            }
+            self.step();
+        }
+        panic!("an order is not done");
     }
 
     /// An application writes.
@@ -288,6 +300,7 @@ impl World {
             let data = Bytes::from(self.tags.to_be_bytes().repeat(length / 8));
             (self.tags, Request::Write { offset, data, fua: self.random.u32(..8) == 0 })
         };
+        self.sides[side].say(&format!("request {id}: tag {tag}, {count} sectors at {first}"));
         self.model.begin(id, tag, first, count);
         self.sides[side].request(now, request);
         self.collect();
@@ -303,7 +316,8 @@ impl World {
         self.connect();
         self.settle("both disks to be the same", |world| {
             let well = |s: &State| s.connection == Connection::Connected && s.disk == Disk::UpToDate && s.peer_disk == Disk::UpToDate;
-            world.states().iter().all(well) && world.model.is_idle() && !world.sides.iter().any(|side| side.disk.is_busy())
+            let idle = |side: &Side| !side.disk.is_busy() && side.node.as_ref().is_none_or(|n| n.status().in_flight == 0);
+            world.states().iter().all(well) && world.model.is_idle() && world.sides.iter().all(idle)
         });
         for side in &self.sides {
             let node = side.node.as_ref().expect("it was restarted");
@@ -316,7 +330,7 @@ impl World {
             panic!("sector {place} differs: {tags:?}, {}", self.primary.map_or("no primary", |side| self.sides[side].name));
         }
         let tags = tags(left);
-        self.model.check(&tags, self.settings.protocol != Protocol::C && self.primary.is_none(), "both");
+        self.model.check(&tags, self.settings.protocol != Protocol::C, "both");
         if self.primary.is_none() {
             self.switch();
         }
@@ -333,8 +347,8 @@ impl World {
             self.step();
         }
         if let Some(node) = self.sides[0].node.as_ref() && std::env::var_os("DRX_SEED").is_some() {
-            eprintln!("{node:?}");
-            eprintln!("{:?} {}", self.sides[1].node, self.model.is_idle());
+            eprintln!("{:?}", node.status());
+            eprintln!("{:?} {}", self.sides[1].node.as_ref().map(Node::status), self.model.is_idle());
         }
         panic!("waited for {what} in vain: {:?}", self.states());
     }

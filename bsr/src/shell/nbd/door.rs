@@ -1,7 +1,7 @@
 //! Where clients come in.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,9 +90,12 @@ fn unix(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(socket.into())
 }
 
-/// A socket at which nobody listens: its process has gone without removing it.
+/// A socket at which nobody listens: its process has gone without removing it. Any other file refuses in the same
+/// words, and is somebody's.
 fn is_dead(path: &Path) -> bool {
-    matches!(StdUnixStream::connect(path), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let connected = StdUnixStream::connect(path);
+    is_socket && matches!(connected, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 const BACKLOG: u32 = 64;
