@@ -9,7 +9,8 @@
 //! handshake   features, authentication, settings
 //! agreement   sizes, generations, states: whose data counts
 //! orders      what operators want, and changes of state that both nodes make together
-//! requests    what applications want: the activity log, this disk, the other node
+//! requests    what applications want, in its order: the activity log, this disk, the other node
+//! reads       from this disk where it is good, from the other one where it is not
 //! writes      how far each write is, on either disk
 //! epochs      barriers and their acknowledgements, for the writes of this node
 //! replica     the writes of the other node
@@ -34,6 +35,7 @@ mod handshake;
 mod keeping;
 mod orders;
 mod random;
+mod reads;
 mod replica;
 mod requests;
 mod session;

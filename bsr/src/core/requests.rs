@@ -7,9 +7,10 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::disk::{Job, Operation};
+use super::reads::RemoteReads;
 use super::{Id, MAX_REQUEST, Node, Protocol, Request, RequestError, SECTOR, Time};
 use crate::activity::{Begin, extents_of, offset_of};
-use crate::wire::{self, BlockDescriptor, BlockRequest, Connection, DataBlock, Disk, Packet, Role, Stream};
+use crate::wire::{self, BlockDescriptor, Connection, Disk, Packet, Role, Stream};
 
 /// Requests that are not done, and writes that may not have arrived.
 #[derive(Debug, Default)]
@@ -26,8 +27,7 @@ pub(super) struct Requests {
     pub(super) numbers: u64,
     /// Requests that were too large for the other node: how many further parts are not done, and why one failed.
     pub(super) parts: HashMap<Id, (u32, Option<RequestError>)>,
-    /// Reads that the other node answers, by their block id.
-    pub(super) remote_reads: HashMap<u64, RemoteRead>,
+    pub(super) remote: RemoteReads,
     /// Writes of protocol A that TCP does not have yet: the packet's number and the write's.
     pub(super) unsent: VecDeque<(u64, u64)>,
     pub(super) in_flight: u64,
@@ -79,13 +79,6 @@ pub(super) enum Remote {
     Failed,
 }
 
-#[derive(Debug)]
-pub(super) struct RemoteRead {
-    pub(super) id: Id,
-    pub(super) offset: u64,
-    pub(super) length: u32,
-}
-
 impl Requests {
     /// Whether a write that its application waits for touches this range.
     pub(super) fn touch(&self, offset: u64, length: u32) -> bool {
@@ -109,7 +102,7 @@ impl Requests {
 
     /// Requests of applications that are not done.
     pub(super) fn under_way(&self) -> u64 {
-        (self.waiting.len() + self.open.len() + self.remote_reads.len()) as u64 + self.local_reads
+        (self.waiting.len() + self.open.len() + self.remote.len()) as u64 + self.local_reads
     }
 
     /// Whether every write is on both disks for good, or known to the bitmap.
@@ -219,14 +212,8 @@ impl Node {
         self.push(super::Action::Complete { id, result });
     }
 
-    /// Completes a request that was begun as a local read or a flush.
-    pub(super) fn complete(&mut self, id: Id, result: Result<Bytes, RequestError>) {
-        self.requests.local_reads -= 1;
-        self.push(super::Action::Complete { id, result });
-    }
-
     /// Applications wait while both nodes find out who has which data (bsr-wire B.5; seed 001).
-    fn is_stable(&self) -> bool {
+    pub(super) fn takes_requests(&self) -> bool {
         !matches!(
             self.state.connection,
             Connection::WFReportParams
@@ -236,55 +223,6 @@ impl Node {
                 | Connection::WFBitMapT
                 | Connection::WFSyncUUID
         )
-    }
-
-    fn begin_read(&mut self, id: Id, offset: u64, length: u32) -> bool {
-        let here = self.state.disk == Disk::UpToDate
-            || self.state.disk >= Disk::Inconsistent
-                && !self.bitmap.out_of_sync_in(offset, length.into())
-                && self.state.connection == Connection::SyncTarget;
-        if here {
-            self.requests.local_reads += 1;
-            self.disk(Job::Read(id), Operation::Read { offset, length });
-            return true;
-        }
-        if !self.is_stable() {
-            return false;
-        }
-        if self.state.is_connected() && self.state.peer_disk == Disk::UpToDate {
-            self.requests.numbers += 1;
-            let block_id = self.requests.numbers;
-            self.requests.remote_reads.insert(block_id, RemoteRead { id, offset, length });
-            let request = BlockRequest { sector: offset / SECTOR, block_id, size: length };
-            self.send(Stream::Data, Packet::DataRequest(request));
-        } else {
-            self.push(super::Action::Complete { id, result: Err(RequestError::NoData) });
-        }
-        true
-    }
-
-    /// P_DATA_REPLY.
-    pub(super) fn data_came(&mut self, mut block: DataBlock) {
-        let algorithm = self.session.as_ref().and_then(|session| session.agreed.integrity);
-        let whole = algorithm.is_none_or(|algorithm| {
-            block.split_digest(algorithm.len()) && algorithm.digest(&block.payload) == block.digest
-        });
-        match self.requests.remote_reads.remove(&block.block_id) {
-            Some(read)
-                if whole
-                    && block.payload.len() as u64 == u64::from(read.length)
-                    && block.sector * SECTOR == read.offset =>
-            {
-                self.counters.read_done();
-                self.push(super::Action::Complete { id: read.id, result: Ok(block.payload) });
-            }
-            read => {
-                if let Some(read) = read {
-                    self.push(super::Action::Complete { id: read.id, result: Err(RequestError::NoData) });
-                }
-                self.violated("data came which nobody asked for, or which was changed on its way");
-            }
-        }
     }
 
     fn begin_write(
@@ -298,7 +236,7 @@ impl Node {
     ) -> bool {
         let here = self.state.disk == Disk::UpToDate;
         let there = self.state.is_connected() && self.state.peer_disk == Disk::UpToDate;
-        if !self.is_stable() {
+        if !self.takes_requests() {
             return false;
         }
         if !here && !there {

@@ -96,15 +96,6 @@ impl Node {
         });
     }
 
-    fn data_refused(&mut self, ack: &BlockAck) {
-        match self.requests.remote_reads.remove(&ack.block_id) {
-            Some(read) => {
-                self.push(super::Action::Complete { id: read.id, result: Err(RequestError::NoData) })
-            }
-            None => self.violated(format!("{ack:?} refuses what nobody asked for")),
-        }
-    }
-
     /// P_BARRIER_ACK for this epoch came.
     pub(super) fn epoch_is_stable(&mut self, epoch: u32) {
         // Of those that are not stable, the oldest epoch's come first.
@@ -184,12 +175,6 @@ impl Node {
                 }
                 write.remote = Remote::Absent;
             });
-        }
-    }
-
-    pub(super) fn reads_lost_peer(&mut self) {
-        for (_, read) in std::mem::take(&mut self.requests.remote_reads) {
-            self.push(super::Action::Complete { id: read.id, result: Err(RequestError::NoData) });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use drx_bsr::core::{Action, Change, Event, Id, Node, Order, Request, Settings, Time, What};
 use drx_bsr::wire::Stream;
 use drx_bsr::wire::decode::Decoder;
@@ -26,7 +26,7 @@ pub struct Side {
     /// What goes out on each stream, a packet at a time.
     pub outbox: [VecDeque<BytesMut>; 2],
     sent: u64,
-    pub completed: Vec<(Id, bool)>,
+    pub completed: Vec<(Id, Option<Bytes>)>,
     pub orders: Vec<(Id, Result<(), String>)>,
     ids: Id,
     loud: bool,
@@ -162,7 +162,7 @@ impl Side {
                     if let Err(error) = &result {
                         self.say(&format!("request {id}: {error}"));
                     }
-                    self.completed.push((id, result.is_ok()));
+                    self.completed.push((id, result.ok()));
                 }
                 Action::Done { id, result } => {
                     self.say(&format!("order {id}: {result:?}"));

@@ -176,7 +176,10 @@ impl World {
         for side in 0..2 {
             for (id, done) in std::mem::take(&mut self.sides[side].completed) {
                 if self.primary == Some(side) {
-                    self.model.end(id, done);
+                    if let Some(read) = &done {
+                        self.model.end_read(id, &tags(read));
+                    }
+                    self.model.end(id, done.is_some());
                 }
             }
         }
@@ -310,13 +313,19 @@ impl World {
         }
         let now = self.now;
         // Mostly in a few places, so that writes meet each other and the resync.
-        let most = [1, 8, 16, 64][self.random.usize(..4)];
+        let most = [1, 8, 16, 64, 700][self.random.usize(..5)];
         let count = self.random.usize(1..=most);
-        let spread = [64, 4096, SECTORS - 64][self.random.usize(..3)];
+        let spread = [64, 4096, SECTORS - 700][self.random.usize(..3)];
         let first = self.random.usize(..spread.min(SECTORS - count));
         let (offset, length) = (first as u64 * SECTOR, count * SECTOR as usize);
         self.tags += 1;
         let id = self.sides[side].next_id();
+        if self.random.u32(..4) == 0 {
+            self.model.begin_read(id, first, count);
+            self.sides[side].request(now, Request::Read { offset, length: length as u32 });
+            self.collect();
+            return;
+        }
         let (tag, request) = if self.random.u32(..10) == 0 {
             let discard = self.random.bool();
             (0, Request::Zero { offset, length: length as u32, discard })
