@@ -61,6 +61,9 @@ impl<W: Write> Write for Lines<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if self.line.is_empty() {
+            return Ok(()); // the term format flushes more often than it has something to say
+        }
         let line = String::from_utf8_lossy(&self.line);
         let mut clean: String =
             line.trim_end_matches('\n').chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
