@@ -63,15 +63,19 @@ class Process:
 
 class Guest:
     """Guest n, whose DRBD looks for its peer at its own relay's inside."""
-    DISK = 64 << 20
-
-    def __init__(self, n, ports, cache, directory):
+    def __init__(self, n, ports, cache, directory, disk=64 << 20):
         self.n, self.ports, self.directory = n, ports, directory
         self.name, self.peer = 'node%d' % n, 'node%d' % (3 - n)
         self.disk, self.console_log = os.path.join(directory, 'disk.img'), os.path.join(directory, 'console.log')
         os.makedirs(directory)
         with open(self.disk, 'wb') as f:
-            f.truncate(Guest.DISK)
+            f.truncate(disk)
+        self.start(cache)
+
+    def start(self, cache):
+        """Switches it on. Its console goes on where it ended."""
+        n, ports, directory = self.n, self.ports, self.directory
+        self.said_before = len(self.console())
         mac = '52:54:00:d0:%02x:' % n
         user = 'user,id=%s,net=%s.0/24,host=%s.2,ipv6=off%s,hostfwd=tcp:%s:%d-%s.15:%d'
         self.born = time.monotonic()
@@ -84,7 +88,7 @@ class Guest:
             '-kernel', os.path.join(cache, 'vmlinux'), '-initrd', os.path.join(cache, 'initramfs.cpio'),
             '-append', 'console=ttyS0 quiet nokaslr mitigations=off nopti panic=1 tsc=reliable random.trust_cpu=on '
                        'lab.name=' + self.name,
-            '-serial', 'file:console.log', '-qmp', 'unix:qmp.sock,server=on,wait=off',
+            '-chardev', 'file,id=console,path=console.log,append=on', '-serial', 'chardev:console', '-qmp', 'unix:qmp.sock,server=on,wait=off',
             '-drive', 'if=none,id=b,file=disk.img,format=raw,cache=unsafe', '-device', 'virtio-blk-pci,drive=b',
             '-netdev', user % ('drbd', '10.0.2', '10.0.2', '', LOCALHOST, ports.drbd(n), '10.0.2', DRBD_PORT),
             '-device', 'virtio-net-pci,netdev=drbd,romfile=,mac=' + mac + '01',
@@ -95,7 +99,7 @@ class Guest:
     def wait_ready(self, timeout=90):
         """Until it takes commands; the seconds since it was started."""
         while True:
-            if 'LAB-READY' in self.console():
+            if 'LAB-READY' in self.console()[self.said_before:]:
                 with contextlib.suppress(OSError, LabError):
                     if self.run('true', 5)[0] == 0:
                         return time.monotonic() - self.born
@@ -146,8 +150,8 @@ class Guest:
             raise LabError('%s: status %d: %s\n%s' % (self.name, status, command, output.decode(errors='replace')))
         return output.decode(errors='replace').rstrip('\n')
 
-    def qmp(self, command):
-        """One command to QEMU: stop and cont freeze and thaw the guest."""
+    def qmp(self, command, **arguments):
+        """One command to QEMU: stop and cont freeze and thaw the guest, set_link takes its cable out."""
         directory = os.open(self.directory, os.O_RDONLY)   # a short path, however long the directory's is
         try:
             with socket.socket(socket.AF_UNIX) as s:
@@ -155,8 +159,8 @@ class Guest:
                 s.connect('/proc/self/fd/%d/qmp.sock' % directory)
                 f = s.makefile('rw')
                 f.readline()
-                for execute in ('qmp_capabilities', command):
-                    f.write(json.dumps({'execute': execute}))
+                for request in ({'execute': 'qmp_capabilities'}, {'execute': command, 'arguments': arguments}):
+                    f.write(json.dumps(request))
                     f.flush()
                     while True:
                         answer = json.loads(f.readline())
@@ -169,17 +173,23 @@ class Guest:
 
     # --- DRBD
 
-    def up(self, protocol):
-        """Configures r0 with new metadata, and brings it up. The net section is BSR's defaults where it says so."""
+    def configure(self, protocol, net='ping-int 3; connect-int 3;', peer_port=None):
+        """Writes r0's configuration. The net section is BSR's defaults where nothing else is said; the peer is looked for
+        at relay n's inside unless it is at another port."""
         self.sh('cat >/etc/drbd.conf', stdin=b'''global { usage-count no; }
 resource r0 {
   device /dev/drbd0; disk /dev/vda; meta-disk internal;
-  net { protocol %s; ping-int 3; connect-int 3; }
+  net { protocol %s; %s }
   disk { c-plan-ahead 0; resync-rate 400M; }
   on %s { address 10.0.2.15:%d; }
   on %s { address 10.0.2.2:%d; }
 }
-''' % (protocol.encode(), self.name.encode(), DRBD_PORT, self.peer.encode(), self.ports.inside(self.n)))
+''' % (protocol.encode(), net.encode(), self.name.encode(), DRBD_PORT, self.peer.encode(),
+       peer_port or self.ports.inside(self.n)))
+
+    def up(self, protocol):
+        """Configures r0 with new metadata, and brings it up."""
+        self.configure(protocol)
         self.sh('drbdadm create-md --force r0 && drbdadm up r0', 30)
 
     def state(self):

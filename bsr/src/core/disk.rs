@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::replica::PeerWrite;
 use super::source::Serve;
 use super::{Action, Id, Node, Token};
+use crate::wire::{Packet, Stream};
 
 /// What a disk operation is for.
 #[derive(Debug)]
@@ -18,6 +19,13 @@ pub(super) enum Job {
     Read(Id),
     /// An application's flush.
     Flush(Id),
+    /// The save that the first of the waiting writes needs.
+    Activate,
+    /// The save that makes this node primary; whose order it was.
+    Promote(Id),
+    /// What the other node may hear when it is stable here, in the session with this number: else a crash would make it
+    /// know of a generation that this node has never heard of.
+    Announce(u64, Packet),
     /// Something for the other node, in the session with this number; and how many bytes of its backlog that is.
     Peer { session: u64, weight: u64, job: PeerJob },
 }
@@ -103,6 +111,13 @@ impl Node {
         });
     }
 
+    /// The token for a save that something waits for.
+    pub(super) fn saving(&mut self, job: Job) -> Token {
+        self.tokens += 1;
+        self.jobs.insert(self.tokens, job);
+        self.tokens
+    }
+
     pub(super) fn disk_done(&mut self, token: Token, result: Result<Bytes, String>) {
         let Some(job) = self.jobs.remove(&token) else { return };
         if let Err(what) = &result {
@@ -117,6 +132,13 @@ impl Node {
             }
             Job::Flush(id) => {
                 self.complete(id, result.map(|_| Bytes::new()).map_err(super::RequestError::Disk));
+            }
+            Job::Activate => self.requests.activated(),
+            Job::Promote(id) => self.done(id, Ok(())),
+            Job::Announce(session, packet) => {
+                if self.session.as_ref().is_some_and(|present| present.number == session) {
+                    self.send(Stream::Data, packet);
+                }
             }
             Job::Peer { session, weight, job } => match &mut self.session {
                 Some(present) if present.number == session => {

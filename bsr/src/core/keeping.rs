@@ -1,8 +1,9 @@
 //! What is kept over a crash, and when.
 
+use super::disk::Job;
 use super::{Action, Node, SECTOR, Save, State};
 use crate::metadata::Head;
-use crate::wire::{Connection, Disk, Role};
+use crate::wire::{Connection, Disk, Packet, Role};
 
 impl Node {
     fn head(&self) -> Head {
@@ -32,6 +33,19 @@ impl Node {
         }
     }
 
+    /// Something waits for what was saved so far to be stable.
+    pub(super) fn save_for(&mut self, job: Job) {
+        let token = self.saving(job);
+        self.push(Action::Save(Save { token, ..Save::default() }));
+    }
+
+    /// Sends it on data, when what is known now is stable.
+    pub(super) fn announce(&mut self, packet: Packet) {
+        self.save_head();
+        let Some(session) = self.session.as_ref().map(|session| session.number) else { return };
+        self.save_for(Job::Announce(session, packet));
+    }
+
     /// All of it, with the activity log as small as it can be.
     pub(super) fn save_all(&mut self, flush_volume: bool) {
         // What was written to the extents that are given up is known nowhere else any more: it has to be on the disk.
@@ -40,7 +54,6 @@ impl Node {
         let head = self.head();
         self.saved = head;
         let (pages, activity) = (self.bitmap.take_dirty(), Some(self.activity.extents()));
-        self.push(Action::Save(Save { flush_volume, pages, head: Some(head), activity }));
+        self.push(Action::Save(Save { token: 0, flush_volume, pages, head: Some(head), activity }));
     }
 }
-

@@ -93,6 +93,9 @@ impl Node {
     pub(super) fn packet(&mut self, stream: Stream, packet: Packet) {
         let Some(session) = &mut self.session else { return };
         session.heard = self.now;
+        if session.leaving.is_some() {
+            return; // what it still sends, it does not take for arrived
+        }
         match packet {
             Packet::Ping => self.send(Stream::Meta, Packet::PingAck),
             Packet::PingAck => self.pinged(),
@@ -257,7 +260,11 @@ impl Node {
             // Anything that comes meanwhile is a sign of life (bsr-wire B.9).
             Ping::Sent(at) if self.now >= at.max(heard) + self.settings.ping_timeout => {
                 let waited = self.settings.ping_timeout.as_secs_f32();
-                self.end_session(Connection::NetworkFailure, &format!("no answer to a ping in {waited} s"), false);
+                self.end_session(
+                    Connection::NetworkFailure,
+                    &format!("no answer to a ping in {waited} s"),
+                    false,
+                );
                 return;
             }
             Ping::None if !phase.is_before_settings() && self.now >= heard + self.settings.ping_int => {
@@ -280,7 +287,10 @@ impl Node {
         };
         let leaving = session.leaving.map(|at| at + self.settings.ping_timeout);
         let pace = session.resync.as_ref().and_then(|resync| resync.next(self.now));
-        [Some(alive), leaving, pace, session.ahead_until, self.request_deadline(), self.order_deadline()].into_iter().flatten().min()
+        [Some(alive), leaving, pace, session.ahead_until, self.request_deadline(), self.order_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn handshake_limit(&self) -> Duration {

@@ -74,8 +74,9 @@ impl Disk {
                 None
             }
             Action::Save(save) => {
+                let token = save.token;
                 self.save(save);
-                None
+                if token == 0 { None } else { done(token, Bytes::new()) }
             }
             other => panic!("{other:?} is nothing for a disk"),
         }

@@ -151,7 +151,11 @@ impl Side {
                     bytes.extend_from_slice(&encoded.payload);
                     self.outbox[usize::from(stream == Stream::Meta)].push_back(bytes);
                 }
-                Action::Read { .. } | Action::Write { .. } | Action::Zero { .. } | Action::Flush { .. } | Action::Save(_) => {
+                Action::Read { .. }
+                | Action::Write { .. }
+                | Action::Zero { .. }
+                | Action::Flush { .. }
+                | Action::Save(_) => {
                     self.disk.submit(action);
                 }
                 Action::Complete { id, result } => {

@@ -1,0 +1,303 @@
+//! Both connections, as packets: what comes in, what goes out, and that meta never waits behind data.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::core::Breakage;
+use crate::wire::decode::Decoder;
+use crate::wire::encode::{Encoded, Encoder};
+use crate::wire::{Packet, Stream};
+
+/// Two connections that are in use. Dropping them closes both at once; whatever was not sent is lost.
+///
+/// Memory: of each direction a packet that is not whole yet, and the rest of what one read brought; of what is to be
+/// sent all, which is the core's to bound. An idle connection holds nothing.
+pub(super) struct Wires {
+    data: Wire,
+    meta: Wire,
+    decoder: Decoder,
+    encoder: Encoder,
+    /// What was told of [`Wires::sent`].
+    told: u64,
+    broken: bool,
+}
+
+impl Wires {
+    pub(super) fn new(data: TcpStream, meta: TcpStream) -> Wires {
+        Wires {
+            data: Wire::new(data, DATA_READ),
+            meta: Wire::new(meta, META_READ),
+            decoder: Decoder::new(),
+            encoder: Encoder::new(),
+            told: 0,
+            broken: false,
+        }
+    }
+
+    /// From the next packet on, both ways.
+    pub(super) fn speak(&mut self, version: u32, features: u32) {
+        self.decoder.speak(version, features);
+        self.encoder.speak(version, features);
+        // What came early was none of the version before.
+        self.data.hungry = false;
+        self.meta.hungry = false;
+    }
+
+    /// Queues a packet; [`Wires::progress`] sends it.
+    pub(super) fn send(&mut self, stream: Stream, packet: &Packet) {
+        let encoded = self.encoder.encode(stream, packet);
+        self.wire(stream).queue.push_back(encoded);
+    }
+
+    /// The next packet that has come, meta's first; none if nothing whole is there. With `data` false, only meta's.
+    ///
+    /// # Errors
+    /// The connections are of no use any more. It is said once; afterwards nothing comes.
+    pub(super) fn packet(&mut self, data: bool) -> Result<Option<(Stream, Packet)>, Breakage> {
+        if self.broken {
+            return Ok(None);
+        }
+        for stream in [Stream::Meta, Stream::Data] {
+            match self.packet_of(stream, data || stream == Stream::Meta) {
+                Ok(None) => {}
+                Ok(Some(packet)) => return Ok(Some((stream, packet))),
+                Err(breakage) => {
+                    self.broken = true;
+                    return Err(breakage);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn packet_of(&mut self, stream: Stream, wanted: bool) -> Result<Option<Packet>, Breakage> {
+        let (decoder, wire) = match stream {
+            Stream::Data => (&mut self.decoder, &mut self.data),
+            Stream::Meta => (&mut self.decoder, &mut self.meta),
+        };
+        if wanted && !wire.hungry {
+            match decoder.decode(stream, &mut wire.input) {
+                Ok(Some(packet)) => return Ok(Some(packet)),
+                Ok(None) => wire.starve(decoder.wanted()),
+                Err(error) => return Err(Breakage::Undecodable { stream, what: error.to_string() }),
+            }
+        }
+        match wire.ended.take() {
+            Some(what) => Err(Breakage::Lost { stream, what }),
+            None => Ok(None),
+        }
+    }
+
+    /// Packets of data that are in TCP's hands, if that has changed since it was last asked.
+    pub(super) fn sent(&mut self) -> Option<u64> {
+        let changed = self.data.sent != self.told;
+        self.told = self.data.sent;
+        changed.then_some(self.told)
+    }
+
+    /// Completes when there is something for [`Wires::packet`] or [`Wires::sent`]; sends meanwhile. With `data` false,
+    /// nothing is read from data. Nothing is lost if it is dropped.
+    pub(super) async fn progress(&mut self, data: bool) {
+        poll_fn(|context| {
+            let mut progress = false;
+            for (wire, read) in [(&mut self.meta, true), (&mut self.data, data)] {
+                progress |= wire.write(context);
+                progress |= read && !self.broken && wire.read(context);
+            }
+            if progress { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Sends what is queued, then closes both; after `limit` at the latest.
+    pub(super) async fn finish(mut self, limit: Duration) {
+        let gone = async {
+            // What was received and not read would turn the close into a reset, and that could overtake what was sent:
+            // so all is read, until the other side has closed.
+            poll_fn(|context| {
+                let mut done = true;
+                for wire in [&mut self.meta, &mut self.data] {
+                    while wire.write(context) {}
+                    if wire.queue.is_empty() && !wire.shut {
+                        wire.shut = true;
+                        // Where it fails there is nothing left to be shut.
+                        let _ = SockRef::from(&wire.stream).shutdown(Shutdown::Write);
+                    }
+                    while wire.ended.is_none() && wire.fill(context).is_ready() {
+                        wire.input.clear();
+                    }
+                    done &= wire.ended.is_some();
+                }
+                if done { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        };
+        // Too late is what it is: they are closed now.
+        let _ = timeout(limit, gone).await;
+    }
+
+    fn wire(&mut self, stream: Stream) -> &mut Wire {
+        match stream {
+            Stream::Data => &mut self.data,
+            Stream::Meta => &mut self.meta,
+        }
+    }
+}
+
+/// One connection.
+struct Wire {
+    stream: TcpStream,
+    input: BytesMut,
+    /// Bytes that one read is given room for.
+    room: usize,
+    /// There is no whole packet in `input`, and this many bytes more are known to be needed.
+    hungry: bool,
+    wanted: usize,
+    /// Why nothing more comes, or goes.
+    ended: Option<String>,
+    queue: VecDeque<Encoded>,
+    /// Bytes of the queue's first packet that are out.
+    out: usize,
+    /// Packets that are out.
+    sent: u64,
+    /// Nothing more is to be sent, and the other side knows.
+    shut: bool,
+}
+
+impl Wire {
+    fn new(stream: TcpStream, room: usize) -> Wire {
+        Wire {
+            stream,
+            input: BytesMut::new(),
+            room,
+            hungry: true,
+            wanted: 0,
+            ended: None,
+            queue: VecDeque::new(),
+            out: 0,
+            sent: 0,
+            shut: false,
+        }
+    }
+
+    /// No whole packet is there.
+    fn starve(&mut self, wanted: usize) {
+        self.hungry = true;
+        self.wanted = wanted;
+        if self.input.is_empty() {
+            self.input = BytesMut::new(); // what it had room in is the packets' now, or nobody's
+        }
+    }
+
+    /// Whether there is something to be looked at.
+    fn read(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.hungry || self.ended.is_some() {
+            return true;
+        }
+        match self.fill(context) {
+            Poll::Ready(()) => {
+                self.hungry = false;
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// Reads once, as far as there is something to be read.
+    fn fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let readable = ready!(self.stream.poll_read_ready(context));
+            // Only now: a connection on which nothing comes needs no room.
+            self.input.reserve(self.wanted.max(self.room));
+            match readable.and_then(|()| self.stream.try_read_buf(&mut self.input)) {
+                Ok(0) => self.ended = Some("the other side has closed it".to_owned()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => self.ended = Some(error.to_string()),
+            }
+            return Poll::Ready(());
+        }
+    }
+
+    /// Writes as much as TCP takes, but not for ever. Whether a packet went out, or nothing will any more.
+    fn write(&mut self, context: &mut Context<'_>) -> bool {
+        let (mut bytes, sent) = (0, self.sent);
+        while !self.queue.is_empty() && bytes < WRITE_AT_A_TIME {
+            match self.write_once(context) {
+                Poll::Ready(Ok(more)) => bytes += more,
+                Poll::Ready(Err(error)) => {
+                    // What cannot go is of no use. What has come may be.
+                    self.queue.clear();
+                    self.ended.get_or_insert(error.to_string());
+                    return true;
+                }
+                Poll::Pending => return self.sent != sent,
+            }
+        }
+        bytes > 0
+    }
+
+    fn write_once(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut used = 0;
+            let mut skip = self.out;
+            let pieces = self.queue.iter().flat_map(|encoded| [&encoded.head, &encoded.payload]);
+            for piece in pieces {
+                let rest = piece.get(skip..).unwrap_or_default();
+                skip = skip.saturating_sub(piece.len());
+                if rest.is_empty() {
+                    continue;
+                }
+                let Some(slice) = slices.get_mut(used) else { break };
+                *slice = IoSlice::new(rest);
+                used += 1;
+            }
+            match self.stream.try_write_vectored(&slices[..used]) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(bytes) => {
+                    self.advance(bytes);
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.out += bytes;
+        while let Some(first) = self.queue.front().map(Encoded::len).filter(|first| *first <= self.out) {
+            self.out -= first;
+            self.sent += 1;
+            self.queue.pop_front();
+        }
+        if self.queue.is_empty() {
+            self.queue.shrink_to(QUEUE_KEPT);
+        }
+    }
+}
+
+/// A read of data: some dozen small writes, or part of a large one, for which there is more room when its header is there.
+const DATA_READ: usize = 64 << 10;
+/// A read of meta: hundreds of packets.
+const META_READ: usize = 4 << 10;
+/// After so much the node looks at what else there is.
+const WRITE_AT_A_TIME: usize = 1 << 20;
+/// Two for each packet.
+const SLICES: usize = 64;
+/// Room for packets that an empty queue keeps.
+const QUEUE_KEPT: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+"""What happens to a pair of nodes. Each scenario begins and ends with both connected, up to date and secondary."""
+import time
+
+from guests import LabError
+from pair import ALONE, AWAY, BLOCK, Writer, blocks
+
+AWAY_NOISE = (r'connection shut down by peer', r'error receiving', r'sock_recvmsg returned', r'PingAck did not arrive in time',
+              r'short read', r'short sent', r'sock_sendmsg', r'sock was shut down', r'_drbd_send_\w+: ', r'peer.*gone', r'Error receiving initial packet')
+
+
+def begin(pair):
+    """Two new disks with different contents; the first node is made primary by force and the other one filled from it. Then
+    the first one is made anew and filled from the other."""
+    first, second = pair.nodes if pair.protocol == 'C' else pair.nodes[::-1]
+    for node in pair.nodes:
+        node.down()
+        node.configure(pair.protocol)
+        node.create(pair.random.randbytes(pair.disk_size(node)))
+        node.up()
+    with pair.report.timed('new disks: connected') as t:
+        t.note = pair.both('cs:Connected .*ds:Inconsistent/Inconsistent', 30)
+    pair.size = pair.kernel.size()
+    pair.report.check(pair.peer.size() == pair.size, 'both agree on the size', '%d KiB' % (pair.size >> 10))
+    pair.image = bytearray(first.content(pair.size))
+    mark = pair.kernel.mark()
+    first.primary(force=True)
+    pair.up()
+    pair.resynced(mark, pair.size // BLOCK, 'everything, from ' + first.name)
+    pair.same('after the initial sync from ' + first.name)
+    pair.write(first)
+    pair.same('after writes on ' + first.name)
+    first.secondary()
+    first.down()
+    mark = pair.kernel.mark()
+    first.create(pair.random.randbytes(pair.disk_size(first)))
+    first.up()
+    pair.up()
+    pair.resynced(mark, pair.size // BLOCK, 'everything, to the new disk of ' + first.name)
+    pair.same('after the initial sync from ' + second.name)
+
+
+def switch(pair):
+    """The role goes back and forth; each primary reads what the other one wrote, and writes."""
+    for node in pair.nodes + pair.nodes:
+        with pair.primary(node):
+            pair.reads(node, 'what was written before')
+            pair.write(node)
+            pair.write_burst(node)
+            pair.same('after writes on ' + node.name)
+
+
+def bitmap(pair):
+    """Disconnected, written to, connected: what is resynced is what changed."""
+    for primary in pair.nodes:
+        for by in pair.nodes:
+            with pair.primary(primary):
+                pair.apart(by)
+                mark, changed = pair.kernel.mark(), pair.write(primary)
+                by.connect()
+                pair.up()
+                pair.resynced(mark, len(changed), '%s wrote, %s disconnected' % (primary.name, by.name))
+                pair.same('after the resync')
+
+
+def verified(pair):
+    """Nothing differs. Then one disk is changed under its node's feet: both find it, and the next connect mends that, and what
+    was written meanwhile: each disk's bitmap knows what the other's may not."""
+    for by in pair.nodes:
+        found = by.verify()
+        pair.report.check(found == 0, 'verify by %s: nothing differs' % by.name, '%d bytes' % found)
+    pair.expect('Online verify found', 'Out of sync:')
+    for primary, by in (pair.nodes, pair.nodes[::-1]):
+        victim = pair.other(primary)
+        victim.down()
+        spoilt = {block for block in pair.random.sample(range(pair.size // BLOCK), 24)}
+        for block in spoilt:
+            victim.overwrite(block * BLOCK + 512, pair.random.randbytes(512))
+        victim.up()
+        pair.up()
+        found = by.verify()
+        pair.report.check(found == len(spoilt) * BLOCK, 'verify by %s: all that was spoilt on %s' % (by.name, victim.name),
+                          '%d bytes' % found)
+        for node in pair.nodes:
+            pair.report.check(node.out_of_sync() == found, '%s counts it as out of sync' % node.name, str(node.out_of_sync()))
+        with pair.primary(primary):
+            mark = pair.kernel.mark()
+            pair.apart(by)
+            changed = pair.write(primary)
+            by.connect()
+            pair.up()
+            pair.resynced(mark, len(changed | spoilt), 'spoilt on %s or written on %s' % (victim.name, primary.name))
+            pair.same('after the resync')
+
+
+def split_brain(pair):
+    """Both were primary while apart: refused, until one side gives its changes up. The bitmaps differ, and are ORed."""
+    pair.expect('Split-Brain', 'error receiving ReportState', *AWAY_NOISE)
+    for victim in pair.nodes:
+        survivor = pair.other(victim)
+        pair.apart(victim)
+        lost = pair.some_writes(8)
+        with pair.primary(victim):
+            victim.write(lost)
+        pair.kernel.disconnect() if victim is not pair.kernel else pair.peer.disconnect()
+        with pair.primary(survivor):
+            kept = pair.write(survivor, 8)
+        pair.each(lambda node: node.connect())
+        # Who hears of the end before it has compared tries again until the other one listens no more: DRBD does so, too.
+        with pair.report.timed('both were primary') as t:
+            t.note = '%s StandAlone, %s' % (pair.either('cs:StandAlone', 20).name, pair.both(ALONE, 20))
+        pair.report.check(True, 'a split brain is refused')
+        pair.each(lambda node: node.state()['cs'] == 'StandAlone' or node.disconnect())
+        mark = pair.kernel.mark()
+        victim.connect(discard=True)
+        survivor.connect()
+        pair.up()
+        pair.resynced(mark, len(kept | blocks(lost)), 'written on either')
+        pair.same('as %s had it' % survivor.name)
+
+
+def secrets(pair):
+    """cram-hmac, and digests with the data."""
+    for algorithm, integrity in (('sha1', 'crc32c'), ('sha256', 'sha1')):
+        pair.configure(cram_hmac_alg=algorithm, shared_secret='geheim', data_integrity_alg=integrity)
+        for primary in pair.nodes:
+            with pair.primary(primary):
+                pair.write(primary, 6)
+                pair.apart(pair.peer)
+                mark, changed = pair.kernel.mark(), pair.write(primary, 6)
+                pair.peer.connect()
+                pair.up()
+                pair.resynced(mark, len(changed), 'with %s and digests (%s)' % (algorithm, integrity))
+                pair.same('after writes on ' + primary.name)
+    for mine, yours, what in (('geheim', 'falsch', 'a wrong secret'), ('geheim', None, 'a secret on one side only'),
+                              (None, 'geheim', 'a secret on the other side only')):
+        pair.expect('Authentication of peer failed', r'expected AuthChallenge packet', r'[Uu]nexpected data packet AuthChallenge',
+                    r'ProtocolError', *AWAY_NOISE)
+        marks = {node: node.mark() for node in pair.nodes}
+        for node, secret in zip(pair.nodes, (mine, yours)):
+            node.down()
+            node.configure(pair.protocol, **({'cram_hmac_alg': 'sha1', 'shared_secret': secret} if secret else {}))
+            node.up()
+        refusing = pair.either('cs:StandAlone', 20)
+        said = refusing.said(r'(?i).*(?:auth|secret|hmac).*', marks[refusing])
+        pair.report.check(bool(said), '%s: %s goes StandAlone and says why' % (what, refusing.name), (said or [''])[-1].strip()[:150])
+    pair.configure()
+    pair.same('after all that')
+
+
+def checksums(pair):
+    """csums-alg: a full resync of a disk that differs little moves little."""
+    pair.configure(csums_alg='sha1')
+    for target in pair.nodes:
+        for block in pair.random.sample(range(pair.size // BLOCK), 5):
+            target.overwrite(block * BLOCK, pair.random.randbytes(BLOCK))
+        mark = pair.kernel.mark()
+        target.invalidate()
+        pair.kernel.wait_said('Resync done', mark)
+        pair.up()
+        said = pair.kernel.said(r'(\d+) % had equal checksums, eliminated: (\d+)K; transferred (\d+)K', mark)
+        pair.report.check(len(said) == 1 and int(said[0][0]) >= 80, 'resync to %s by checksums' % target.name,
+                          'equal: %s %%, %s KiB; transferred %s KiB' % said[0] if said else 'the kernel says nothing')
+        pair.same('after it')
+    pair.configure()
+
+
+def busy_resync(pair):
+    """Written to while everything is resynced."""
+    for source in pair.nodes:
+        with pair.primary(source):
+            mark = pair.kernel.mark()
+            pair.other(source).invalidate()
+            source.wait('cs:SyncSource', 10)
+            writer = Writer(pair, source)
+            writer.wait(3)
+            during = source.state()['cs'] == 'SyncSource'
+            pair.up()
+            writer.stop()
+            pair.report.check(during, 'writes on %s were acknowledged during the resync' % source.name, '%d' % writer.acknowledged)
+            pair.resynced(mark, pair.size // BLOCK, 'everything')
+            pair.same('after the resync with writes on ' + source.name)
+
+
+def killed(pair):
+    """kill -9, while the other one writes, and while it writes itself; what was acknowledged is there."""
+    for victim in (pair.peer, pair.kernel):
+        other = pair.other(victim)
+        pair.expect(*AWAY_NOISE)
+        other.primary()
+        writer = Writer(pair, other)
+        writer.wait(8)
+        victim.kill()
+        other.wait(AWAY, 20)
+        writer.wait(8, 60)
+        writer.stop()
+        victim.revive()
+        pair.up()
+        pair.same('after %s was killed as secondary' % victim.name)
+        other.secondary()
+        victim.primary()
+        writer = Writer(pair, victim)
+        writer.wait(12)
+        victim.kill()
+        writer.died()
+        other.wait(AWAY, 20)
+        victim.revive()
+        pair.up()
+        pair.same('after %s was killed as primary, %d writes acknowledged' % (victim.name, writer.acknowledged))
+
+
+def paused(pair):
+    """One node does not answer for longer than pings wait, while the other one writes."""
+    for victim in pair.nodes:
+        pair.expect(*AWAY_NOISE)
+        other = pair.other(victim)
+        with pair.primary(other):
+            writer = Writer(pair, other)
+            writer.wait(4)
+            victim.freeze()
+            with pair.report.timed('%s is frozen: %s notices' % (victim.name, other.name)):
+                other.wait(AWAY, 20)
+            writer.wait(4)
+            writer.stop()
+            victim.thaw()
+            pair.up()
+            pair.same('after %s did not answer' % victim.name)
+
+
+def cut(pair):
+    """The line is away until both notice, or for some seconds, while one writes."""
+    for primary in pair.nodes:
+        pair.expect(*AWAY_NOISE)
+        with pair.primary(primary):
+            writer = Writer(pair, primary)
+            writer.wait(4)
+            pair.line.cut()
+            try:
+                pair.report.say('the line is cut: both notice', None, pair.both(AWAY, 6))
+            except LabError:
+                pair.report.say('the line is cut: not noticed in 6 s')
+            pair.line.heal()
+            writer.wait(4)
+            writer.stop()
+            pair.up()
+            pair.same('after the line was away')
+
+
+def ahead(pair):
+    """Protocol A, and the other side does not keep up: the primary goes Ahead, and resyncs later."""
+    pair.configure(on_congestion='pull-ahead', congestion_fill=256 << 10)
+    for primary in pair.nodes:
+        marks = {node: node.mark() for node in pair.nodes}
+        with pair.primary(primary):
+            pair.write_burst(primary, 8)
+            pair.write(primary, 4)
+            primary.wait_said('-> Ahead', marks[primary], 10)
+            pair.other(primary).wait_said('-> Behind', marks[pair.other(primary)], 10)
+            pair.report.check(True, '%s went Ahead' % primary.name)
+            pair.up()
+            pair.same('after %s was Ahead' % primary.name)
+    pair.configure()
+
+
+def ended(pair):
+    """Both leave in order."""
+    pair.expect(*AWAY_NOISE)
+    pair.peer.down()
+    pair.kernel.wait(ALONE, 20)
+    pair.kernel.down()
+    pair.report.check(True, 'both ended in order')
+
+
+ALL = [begin, switch, bitmap, verified, split_brain, secrets, checksums, busy_resync, paused, cut, killed, ahead, ended]
+
+
+def named(names, protocol):
+    """The scenarios of one session, in their order: all, or those named between the first and the last."""
+    chosen = [scenario for scenario in ALL if not names or scenario.__name__ in names or scenario in (begin, ended)]
+    return [scenario for scenario in chosen if scenario is not ahead or protocol == 'A']
