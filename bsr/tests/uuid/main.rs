@@ -1,13 +1,15 @@
 //! Generations: what each rule says, what follows from it, and two nodes through any history.
 
+mod bookkeeping;
 mod decisions;
 mod histories;
+mod node;
 mod pair;
 mod rules;
 
 use drx_bsr::core::api::AfterSplitBrain;
 use drx_bsr::uuid::{Decision, Generations, Handshake};
-use drx_bsr::wire::body::FEATURE_WRITE_SAME;
+use drx_bsr::wire::body::{FEATURE_WRITE_SAME, UUID_CRASHED_PRIMARY, UUID_DISCARD_MY_DATA};
 use drx_bsr::wire::{Disk, Role, Uuids};
 
 /// Two secondaries with good disks, of today's version.
@@ -37,11 +39,16 @@ fn generations(current: u64, bitmap: u64, history: [u64; 2]) -> Generations {
     Generations { current, bitmap, history }
 }
 
+/// What P_UUIDS says of it.
+fn flags(crashed_primary: bool, discard_my_data: bool) -> u64 {
+    let crashed = if crashed_primary { UUID_CRASHED_PRIMARY } else { 0 };
+    let discard = if discard_my_data { UUID_DISCARD_MY_DATA } else { 0 };
+    crashed | discard
+}
+
 /// The same two nodes, seen by the other one.
 fn mirrored(view: &Handshake) -> Handshake {
-    use drx_bsr::wire::body::{UUID_CRASHED_PRIMARY, UUID_DISCARD_MY_DATA};
-    let flags = u64::from(view.crashed_primary) * UUID_CRASHED_PRIMARY
-        | u64::from(view.discard_my_data) * UUID_DISCARD_MY_DATA;
+    let flags = flags(view.crashed_primary, view.discard_my_data);
     let swapped = |policy| match policy {
         AfterSplitBrain::DiscardLocal => AfterSplitBrain::DiscardRemote,
         AfterSplitBrain::DiscardRemote => AfterSplitBrain::DiscardLocal,
