@@ -178,14 +178,15 @@ impl Node {
 
     fn own_parameters(&self) -> SyncParameters {
         let rate = if self.settings.resync_rate == 0 { MAX_RATE } else { self.settings.resync_rate / 1024 };
+        let rate = u32::try_from(rate.clamp(1, MAX_RATE)).unwrap_or(u32::MAX);
         SyncParameters {
-            rate: DEFAULT_RATE,
+            rate,
             verify: name(self.settings.verify),
             checksum: name(self.settings.checksum),
             plan_ahead: PLAN_AHEAD,
             delay_target: DELAY_TARGET,
             fill_target: FILL_TARGET,
-            max_rate: u32::try_from(rate).unwrap_or(u32::MAX),
+            max_rate: rate,
         }
     }
 
@@ -375,14 +376,13 @@ const VERSION_INTEGRITY: u32 = 87;
 const VERSION_VERIFY: u32 = 88;
 /// P_SYNC_PARAM89 has csums-alg.
 const VERSION_CHECKSUM: u32 = 89;
-/// KiB/s: resync-rate, which only nodes before version 95 look at.
-const DEFAULT_RATE: u32 = 250;
 /// KiB/s: the most that c-max-rate can be.
 const MAX_RATE: u64 = 4 << 20;
 /// Bytes.
 const LEAST_BLOCK: u32 = 4096;
-/// 0.1 s: c-plan-ahead's default (bsr-wire C.4).
-const PLAN_AHEAD: u32 = 20;
+/// 0.1 s: c-plan-ahead. 0: a fixed rate, as this node's own resync has it. A DRBD takes over what its peer says, and its
+/// controller, with the default of 20, begins at 3 MiB/s.
+const PLAN_AHEAD: u32 = 0;
 /// 0.1 s: c-delay-target's default.
 const DELAY_TARGET: u32 = 10;
 /// Sectors: c-fill-target's default.
