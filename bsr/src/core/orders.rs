@@ -24,6 +24,13 @@ struct Pending {
     since: Time,
 }
 
+impl Orders {
+    /// Whether an answer of the other node's is waited for.
+    pub(super) fn is_asking(&self) -> bool {
+        self.pending.is_some()
+    }
+}
+
 impl Node {
     pub(super) fn order(&mut self, id: Id, order: Order) {
         self.orders.queue.push_back((id, order));

@@ -77,6 +77,24 @@ impl World {
         }
     }
 
+    /// Applications and operators only; nothing breaks.
+    pub fn use_for(&mut self, steps: usize) {
+        for _ in 0..steps {
+            match self.random.u32(..1000) {
+                0..10 => self.switch(),
+                10..20 => {
+                    let (side, now) = (self.random.usize(..2), self.now);
+                    self.sides[side].order(now, Order::Verify);
+                }
+                20..400 => self.apply(),
+                _ => {}
+            }
+            for _ in 0..self.random.usize(..6) {
+                self.step();
+            }
+        }
+    }
+
     /// Things happen, in any order.
     pub fn storm(&mut self, steps: usize) {
         for _ in 0..steps {
