@@ -100,7 +100,8 @@ async fn connected(node: &Handle) {
 async fn up_to_date(node: &Handle) {
     until(node, "both up to date", |status| {
         let state = &status.state;
-        state.connection == Connection::Connected && (state.disk, state.peer_disk) == (Disk::UpToDate, Disk::UpToDate)
+        state.connection == Connection::Connected
+            && (state.disk, state.peer_disk) == (Disk::UpToDate, Disk::UpToDate)
     })
     .await;
 }
@@ -191,7 +192,10 @@ async fn a_primary_that_is_killed_comes_back() {
         until(&two, "some writes", |status| status.counters.peer_writes > 100).await;
         assert_eq!(timeout(LIMIT, one.kill()).await, Ok(End::Killed));
         timeout(LIMIT, writing).await.unwrap().unwrap();
-        until(&two, "it has lost the other one", |status| status.state.connection == Connection::WFConnection).await;
+        until(&two, "it has lost the other one", |status| {
+            status.state.connection == Connection::WFConnection
+        })
+        .await;
 
         let one = pair.start(0).await;
         up_to_date(&one).await;

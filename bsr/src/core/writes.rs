@@ -9,8 +9,8 @@ use crate::activity::extents_of;
 use crate::wire::{self, AckKind, BlockAck, Connection, Disk};
 
 impl Node {
-    /// So many packets are in TCP's hands.
-    pub(super) fn sent(&mut self, packets: u64) {
+    /// So many packets are in TCP's hands: that is all that protocol A waits for.
+    pub(super) fn writes_sent(&mut self, packets: u64) {
         while let Some((packet, number)) = self.requests.unsent.front().copied()
             && packet <= packets
         {
@@ -21,7 +21,6 @@ impl Node {
                 }
             });
         }
-        self.answers_sent(packets);
     }
 
     pub(super) fn write_done(&mut self, number: u64, result: Result<(), String>) {
