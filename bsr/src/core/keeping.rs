@@ -57,4 +57,3 @@ impl Node {
         self.push(Action::Save(Save { token: 0, flush_volume, pages, head: Some(head), activity }));
     }
 }
-
