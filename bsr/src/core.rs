@@ -6,9 +6,12 @@
 //! ```text
 //! state       the five states, what each implies for the others, and what follows a change
 //! session     both connections, from Opened to their end: packets, pings, timeouts
-//! handshake   features, authentication, settings, sizes, generations, and who is the source
+//! handshake   features, authentication, settings
+//! agreement   sizes, generations, states: whose data counts
 //! orders      what operators want, and changes of state that both nodes make together
-//! requests    what applications want: the activity log, this disk, the other node
+//! requests    what applications want, in its order: the activity log, this disk, the other node
+//! reads       from this disk where it is good, from the other one where it is not
+//! writes      how far each write is, on either disk
 //! epochs      barriers and their acknowledgements, for the writes of this node
 //! replica     the writes of the other node
 //! exchange    both bitmaps become one
@@ -22,6 +25,7 @@
 //! Everything that may differ is in the bitmap, or in an extent of the activity log, or in a write that is not
 //! acknowledged: that is the invariant which makes a crash harmless.
 
+mod agreement;
 pub mod api;
 mod congestion;
 mod disk;
@@ -31,14 +35,17 @@ mod handshake;
 mod keeping;
 mod orders;
 mod random;
+mod reads;
 mod replica;
 mod requests;
 mod session;
+mod settings;
 mod source;
 mod state;
 mod status;
 mod target;
 mod verify;
+mod writes;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -142,7 +149,10 @@ impl Node {
         };
         if node.crashed_primary {
             let extents = activity.len();
-            node.note(Severity::Warning, format!("was primary when it ended: {extents} extents of 4 MiB may differ"));
+            node.note(
+                Severity::Warning,
+                format!("was primary when it ended: {extents} extents of 4 MiB may differ"),
+            );
         }
         if !activity.is_empty() {
             // The extents are in the bitmap now: once its pages are kept, the activity log may forget them.

@@ -80,9 +80,9 @@ impl Generations {
 
     /// This node begins to be a resync's source. Returns what P_SYNC_UUID has to say. `random`: 64 fresh random bits.
     pub fn start_sync_source(&mut self, random: u64) -> u64 {
-        let resync = match self.bitmap {
+        let resync = match self.bitmap & !PRIMARY {
             0 | JUST_CREATED => fresh(random),
-            known => known.wrapping_add(SYNC_OFFSET),
+            _ => self.bitmap.wrapping_add(SYNC_OFFSET),
         };
         self.clear_bitmap();
         self.bitmap = resync;
@@ -96,7 +96,8 @@ impl Generations {
     }
 
     /// A resync to this node is over: what it has is what the source has. `source`: its generations as it told them
-    /// before the resync, and as [`Handshake::compare`] corrected them. Afterwards both nodes' generations are the same.
+    /// before the resync, and as [`Handshake::decide`] corrected them. Afterwards both nodes' generations are the same;
+    /// but after a full resync from a kernel not the older one of the history.
     pub fn finish_as_target(&mut self, source: &Uuids) {
         let resync = self.current;
         self.bitmap = source.bitmap;
@@ -109,6 +110,15 @@ impl Generations {
     /// A resync from this node is over.
     pub fn finish_as_source(&mut self) {
         self.clear_bitmap();
+    }
+
+    /// The bitmap tells all differences since a generation, now that all its bits are to be set.
+    fn all_differ_from(&mut self, generation: u64) {
+        let generation = generation & !PRIMARY;
+        if !matches!(generation, 0 | JUST_CREATED) && self.bitmap & !PRIMARY != generation {
+            self.clear_bitmap();
+            self.bitmap = generation;
+        }
     }
 
     fn remember(&mut self, generation: u64) {

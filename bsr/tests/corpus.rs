@@ -8,6 +8,11 @@ use std::fs;
 use std::path::Path;
 
 #[test]
+fn bitmap() {
+    replay("bsr_bitmap", checks::bitmap::bitmap);
+}
+
+#[test]
 fn packets() {
     replay("bsr_packets", checks::packets::packets);
 }
@@ -15,7 +20,7 @@ fn packets() {
 /// Every target of the fuzzer that is about this package is replayed here.
 #[test]
 fn no_target_is_forgotten() {
-    let replayed = ["bsr_packets"];
+    let replayed = ["bsr_bitmap", "bsr_packets"];
     let ours = |directory| {
         let mut names = names(&fuzz().join(directory));
         names.retain(|name| name.starts_with("bsr_"));

@@ -54,6 +54,24 @@ fn state_of_drbd_84() {
     both_ways(101, Stream::Data, Packet::State(connected), "8620ec20 0000 000e 00000004 00000000  000088aa");
 }
 
+/// As recorded from DRBD 8.4.11 with a disk of 65456 sectors that was just created.
+#[test]
+fn sizes_of_drbd_84() {
+    let sent = "8620ec20 0000 000d 00000038 00000000  000000000000ffb0 0000000000000000 000000000000ffb0 00100000 0000 0000
+        00000200 00000200 00000000 00000200 00000000 01 00 00 00";
+    let limits = QueueLimits {
+        physical_block: 512,
+        logical_block: 512,
+        io_min: 512,
+        discard: true,
+        ..QueueLimits::default()
+    };
+    let sizes =
+        Sizes { disk: 65456, current: 65456, max_block: 1 << 20, limits: Some(limits), ..Sizes::default() };
+    assert_eq!(encode(101, ALL_FEATURES, Stream::Data, &Packet::Sizes(sizes)), bytes(sent));
+    assert_eq!(decode(101, ALL_FEATURES, Stream::Data, &bytes(sent)), Ok(Some(Packet::Sizes(sizes))));
+}
+
 /// BSR writes 0xffff for the volume where the connection is meant.
 #[test]
 fn protocol_of_bsr() {

@@ -13,7 +13,9 @@ impl Node {
             && self.settings.on_congestion != OnCongestion::Block
             && self.state.connection == Connection::Connected
             && self.state.disk == Disk::UpToDate
-            && self.version() >= VERSION_AHEAD;
+            && self.version() >= VERSION_AHEAD
+            // What the other node was asked, it answers for the state that it was asked in.
+            && !self.orders.is_asking();
         if !eligible {
             return;
         }

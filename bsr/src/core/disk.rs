@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::replica::PeerWrite;
 use super::source::Serve;
 use super::{Action, Id, Node, Token};
+use crate::wire::{Packet, Stream};
 
 /// What a disk operation is for.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub(super) enum Job {
     Activate,
     /// The save that makes this node primary; whose order it was.
     Promote(Id),
+    /// What the other node may hear when it is stable here, in the session with this number: else a crash would make it
+    /// know of a generation that this node has never heard of.
+    Announce(u64, Packet),
     /// Something for the other node, in the session with this number; and how many bytes of its backlog that is.
     Peer { session: u64, weight: u64, job: PeerJob },
 }
@@ -131,6 +135,11 @@ impl Node {
             }
             Job::Activate => self.requests.activated(),
             Job::Promote(id) => self.done(id, Ok(())),
+            Job::Announce(session, packet) => {
+                if self.session.as_ref().is_some_and(|present| present.number == session) {
+                    self.send(Stream::Data, packet);
+                }
+            }
             Job::Peer { session, weight, job } => match &mut self.session {
                 Some(present) if present.number == session => {
                     present.inbound.backlog -= weight;

@@ -20,7 +20,10 @@ impl Node {
             packets += 1;
         }
         let bits = self.bitmap.weight();
-        self.note(super::Severity::Info, format!("sent the bitmap in {packets} packets: {bits} blocks of 4 KiB are set"));
+        self.note(
+            super::Severity::Info,
+            format!("sent the bitmap in {packets} packets: {bits} blocks of 4 KiB are set"),
+        );
     }
 
     pub(super) fn bitmap_came(&mut self, packet: &Packet) {

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Action, AfterSplitBrain, Node, SECTOR, Severity, State};
+use super::{Action, AfterSplitBrain, Node, SECTOR, Severity};
 use crate::digest::Algorithm;
-use crate::uuid::{self, Decision, Generations, Handshake};
 use crate::wire::{
-    self, Connection, Disk, Features, Packet, ProtocolSettings, QueueLimits, Role, Sizes, StateWord, Stream, SyncParameters,
+    self, Connection, Disk, Features, Packet, ProtocolSettings, QueueLimits, Sizes, Stream, SyncParameters,
     Uuids,
 };
 
@@ -77,12 +76,13 @@ impl Node {
                     (Phase::Settings, "AuthChallenge") => ": no cram-hmac-alg is set here",
                     _ => "",
                 };
-                self.violated(format!("{name} came while {phase:?} was waited for{hint}"));
+                let why = format!("{name} came while {phase:?} was waited for{hint}");
+                if hint.is_empty() { self.violated(why) } else { self.stand_alone(&why) }
             }
         }
     }
 
-    fn next(&mut self, phase: Phase) {
+    pub(super) fn next(&mut self, phase: Phase) {
         if let Some(session) = &mut self.session {
             session.phase = phase;
         }
@@ -95,7 +95,9 @@ impl Node {
         let version = max.min(theirs_max);
         if version < min || version < theirs.min {
             let theirs = format!("{} to {theirs_max}", theirs.min);
-            self.stand_alone(&format!("no common version: the other node speaks {theirs}, this one {min} to {max}"));
+            self.stand_alone(&format!(
+                "no common version: the other node speaks {theirs}, this one {min} to {max}"
+            ));
             return;
         }
         let features = theirs.flags & FEATURES;
@@ -129,7 +131,9 @@ impl Node {
     }
 
     fn response_came(&mut self, theirs: &Bytes) {
-        let Some(challenge) = self.session.as_ref().map(|session| session.agreed.challenge.clone()) else { return };
+        let Some(challenge) = self.session.as_ref().map(|session| session.agreed.challenge.clone()) else {
+            return;
+        };
         let expected = self.hmac(&challenge[..]);
         if !expected.is_some_and(|expected| same(&expected, theirs)) {
             self.stand_alone("authentication failed: the other node has another shared-secret");
@@ -174,19 +178,21 @@ impl Node {
 
     fn own_parameters(&self) -> SyncParameters {
         let rate = if self.settings.resync_rate == 0 { MAX_RATE } else { self.settings.resync_rate / 1024 };
+        let rate = u32::try_from(rate.clamp(1, MAX_RATE)).unwrap_or(u32::MAX);
         SyncParameters {
-            rate: DEFAULT_RATE,
+            rate,
             verify: name(self.settings.verify),
             checksum: name(self.settings.checksum),
             plan_ahead: PLAN_AHEAD,
             delay_target: DELAY_TARGET,
             fill_target: FILL_TARGET,
-            max_rate: u32::try_from(rate).unwrap_or(u32::MAX),
+            max_rate: rate,
         }
     }
 
-    fn own_sizes(&self) -> Sizes {
-        let wants_limits = self.session.as_ref().is_some_and(|s| s.agreed.features & wire::FEATURE_WRITE_SAME != 0);
+    pub(super) fn own_sizes(&self) -> Sizes {
+        let wants_limits =
+            self.session.as_ref().is_some_and(|s| s.agreed.features & wire::FEATURE_WRITE_SAME != 0);
         let sectors = 512;
         Sizes {
             disk: self.volume / SECTOR,
@@ -266,13 +272,19 @@ impl Node {
     pub(super) fn settings_updated(&mut self, theirs: &ProtocolSettings) {
         let algorithm = Algorithm::of(&theirs.integrity);
         if algorithm.is_none() && !theirs.integrity.is_empty() {
-            self.stand_alone(&format!("data-integrity-alg is to become {}, which is unknown here", theirs.integrity));
+            self.stand_alone(&format!(
+                "data-integrity-alg is to become {}, which is unknown here",
+                theirs.integrity
+            ));
             return;
         }
         if let Some(session) = &mut self.session {
             session.agreed.integrity = algorithm;
         }
-        self.note(Severity::Info, format!("the other node's data-integrity-alg is now {}", quoted(&theirs.integrity)));
+        self.note(
+            Severity::Info,
+            format!("the other node's data-integrity-alg is now {}", quoted(&theirs.integrity)),
+        );
     }
 
     fn parameters_came(&mut self, theirs: &SyncParameters) {
@@ -299,215 +311,11 @@ impl Node {
         self.settings.checksum = Algorithm::of(&theirs.checksum);
     }
 
-    pub(super) fn sizes_came(&mut self, theirs: Sizes) {
-        let mut agreed = self.volume / SECTOR;
-        for limit in [theirs.disk, theirs.user] {
-            if limit != 0 {
-                agreed = agreed.min(limit);
-            }
-        }
-        let connecting = !self.state.is_connected();
-        if agreed * SECTOR < self.size && self.state.disk >= Disk::Outdated && connecting && self.saved.agreed != 0 {
-            let (theirs, own) = (agreed * SECTOR, self.size);
-            self.stand_alone(&format!("the other node's disk is too small: {theirs} bytes, and {own} are in use here"));
-            return;
-        }
-        if theirs.disk != 0 && self.volume / SECTOR < theirs.current && theirs.current != 0 {
-            let (own, theirs) = (self.volume, theirs.current.saturating_mul(SECTOR));
-            self.stand_alone(&format!("this disk is too small: {own} bytes, and {theirs} are in use on the other node"));
-            return;
-        }
-        if let Some(session) = &mut self.session {
-            session.peer_sizes = Some(theirs);
-        }
-        self.resize(agreed, connecting);
-    }
-
-    fn resize(&mut self, agreed: u64, connecting: bool) {
-        let bytes = agreed * SECTOR;
-        if bytes != self.size {
-            let (from, to) = (self.size, bytes);
-            self.note(Severity::Info, format!("the volume has {to} bytes, instead of {from}, so that it fits both disks"));
-            self.bitmap.resize(bytes, true);
-            self.size = bytes;
-            if !connecting {
-                let sizes = self.own_sizes();
-                self.send(Stream::Data, Packet::Sizes(sizes));
-            }
-        }
-        self.save_head();
-    }
-
-    pub(super) fn uuids_came(&mut self, theirs: Uuids) {
-        let Some(session) = &mut self.session else { return };
-        session.peer_uuids = Some(theirs);
-        let skip = session.agreed.version >= VERSION_SKIP_SYNC
-            && self.state.connection == Connection::Connected
-            && self.generations.current == uuid::JUST_CREATED
-            && theirs.flags & wire::UUID_SKIP_INITIAL_SYNC != 0;
-        if skip {
-            self.note(Severity::Info, "an operator on the other node says that both disks are the same: no initial resync");
-            self.bitmap.clear_all();
-            self.generations.current = theirs.current;
-            self.generations.bitmap = 0;
-            self.save_all(false);
-            self.change("no initial resync", |state| (state.disk, state.peer_disk) = (Disk::UpToDate, Disk::UpToDate));
-        }
-    }
-
-    /// P_STATE: what follows from it depends on how far both are.
-    pub(super) fn state_came(&mut self, word: StateWord) {
-        let Some(peer) = self.read_state(word) else {
-            self.violated(format!("{word:?} is no state"));
-            return;
-        };
-        if self.state.connection <= Connection::TearDown {
-            return; // on its way out
-        }
-        let Some(uuids) = self.session.as_ref().map(|session| session.peer_uuids) else { return };
-        let peer_disk = match (peer.disk, uuids) {
-            (Disk::Negotiating, Some(uuids)) if uuids.flags & wire::UUID_INCONSISTENT != 0 => Disk::Inconsistent,
-            (Disk::Negotiating, _) => Disk::Consistent,
-            (disk, _) => disk,
-        };
-        let Some(peer_disk) = self.ends_something(&peer, peer_disk) else { return };
-        let old = self.state;
-        let mut connection = match old.connection {
-            Connection::WFReportParams => Connection::Connected,
-            connection => connection,
-        };
-        if peer.connection == Connection::Ahead {
-            connection = Connection::Behind;
-        }
-        let consider = self.session.as_mut().is_some_and(|session| std::mem::take(&mut session.consider_resync));
-        let decides = old.connection == Connection::WFReportParams
-            || old.connection == Connection::Connected && peer.disk == Disk::Negotiating
-            || old.connection == Connection::Connected
-                && (Connection::StartingSyncS..=Connection::WFBitMapT).contains(&peer.connection)
-            || consider;
-        if decides && peer.disk >= Disk::Negotiating {
-            let Some(uuids) = uuids else {
-                self.violated("a state came before the generations");
-                return;
-            };
-            match self.decide(&peer, peer_disk, uuids) {
-                Some(decided) => connection = decided,
-                None => return,
-            }
-        }
-        if peer.role == Role::Primary && old.role == Role::Primary {
-            self.stand_alone("both nodes are primary");
-            return;
-        }
-        self.connected(old, peer, peer_disk, connection);
-    }
-
-    /// A state that ends a resync or a verify, or is of the past; otherwise the disk that the other node has.
-    fn ends_something(&mut self, peer: &State, mut peer_disk: Disk) -> Option<Disk> {
-        use Connection as C;
-        let own = self.state;
-        let was_behind = matches!(own.peer_disk, Disk::Inconsistent | Disk::Consistent);
-        if was_behind && peer_disk == Disk::UpToDate && own.connection > C::Connected && own.disk == Disk::UpToDate {
-            if peer.connection > C::Connected && peer.connection < C::SyncSource {
-                peer_disk = Disk::Inconsistent; // it still prepares: its disk is not what it will be
-            } else if own.connection >= C::SyncSource && peer.connection == C::Connected {
-                self.source_finished();
-                return None;
-            }
-        }
-        if own.connection == C::VerifyT && peer.connection == C::Connected && peer_disk == Disk::UpToDate {
-            self.verify_finished();
-            return None;
-        }
-        let done_here = own.connection == C::Connected && own.peer_disk == Disk::UpToDate;
-        if done_here && peer_disk == Disk::Inconsistent && peer.connection > C::SyncSource {
-            peer_disk = Disk::UpToDate; // it has not noticed yet that the resync is over
-        }
-        Some(peer_disk)
-    }
-
-    /// Whose data counts. None: nobody's; the session is over.
-    fn decide(&mut self, peer: &State, peer_disk: Disk, uuids: Uuids) -> Option<Connection> {
-        let agreed = &self.session.as_ref()?.agreed;
-        let mut handshake = Handshake {
-            mine: self.generations,
-            dirty_bits: self.bitmap.weight(),
-            role: self.state.role,
-            disk: self.state.disk,
-            crashed_primary: self.crashed_primary,
-            discard_my_data: self.discard_my_data,
-            peer: uuids,
-            peer_role: peer.role,
-            peer_disk,
-            resolve_conflicts: agreed.resolve_conflicts,
-            version: agreed.version,
-            features: agreed.features,
-            after_split_brain: self.settings.after_split_brain,
-        };
-        let (comparison, decision) = handshake.decide();
-        let (before, theirs) = (self.generations, uuids);
-        // A resync's end that one of them missed is put right by the comparison.
-        self.generations = handshake.mine;
-        if let Some(session) = &mut self.session {
-            session.peer_uuids = Some(handshake.peer);
-        }
-        let (code, rule) = (comparison.code, comparison.rule);
-        let theirs = Generations { current: theirs.current, bitmap: theirs.bitmap, history: theirs.history };
-        let text = format!("generations: here {before}, there {theirs}; rule {rule} says {code}: {decision:?}");
-        self.note(Severity::Info, text);
-        let (connection, full) = match decision {
-            Decision::NoSync => {
-                self.save_head();
-                return Some(Connection::Connected);
-            }
-            Decision::Source { full } => (Connection::WFBitMapS, full),
-            Decision::Target { full } => (Connection::WFBitMapT, full),
-            Decision::Refused(reason) => {
-                self.stand_alone(&reason.to_string());
-                return None;
-            }
-        };
-        if full {
-            self.bitmap.set_all();
-            self.save_all(false);
-        }
-        Some(connection)
-    }
-
-    /// Both know what the other has.
-    fn connected(&mut self, old: State, peer: State, peer_disk: Disk, connection: Connection) {
-        let fresh = old.connection == Connection::WFReportParams;
-        if fresh {
-            self.next(Phase::Running);
-            self.attempts = 0;
-            self.discard_my_data = false;
-        }
-        if let Some(session) = &mut self.session {
-            session.peer_pauses = false;
-        }
-        let why = if fresh { "both nodes have said what they have" } else { "the other node's state" };
-        self.change(why, |state| {
-            state.connection = connection;
-            state.peer = peer.role;
-            state.peer_disk = peer_disk;
-        });
-        if fresh {
-            self.send_state();
-        } else if connection > Connection::Connected
-            && old.connection == Connection::Connected
-            && peer.connection <= Connection::Connected
-            && connection != Connection::Behind
-        {
-            // The other node has not decided yet: it needs to know.
-            self.send_uuids();
-            self.send_state();
-        }
-        self.save_head();
-    }
-
     /// The largest block, in bytes, that the other node takes (bsr-wire B.1).
     pub(super) fn most_block(&self) -> u32 {
-        let Some(session) = self.session.as_ref().filter(|_| self.state.is_connected()) else { return super::MAX_REQUEST };
+        let Some(session) = self.session.as_ref().filter(|_| self.state.is_connected()) else {
+            return super::MAX_REQUEST;
+        };
         let theirs = session.peer_sizes.map_or(super::MAX_REQUEST, |sizes| sizes.max_block);
         let most = match session.agreed.version {
             ..95 => 32 << 10,
@@ -554,7 +362,8 @@ fn mirrored(number: u32) -> u32 {
 
 /// In a time that does not tell where they differ.
 fn same(expected: &[u8], given: &[u8]) -> bool {
-    expected.len() == given.len() && expected.iter().zip(given).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+    expected.len() == given.len()
+        && expected.iter().zip(given).fold(0, |different, (a, b)| different | (a ^ b)) == 0
 }
 
 /// The version of headers and bodies before one is agreed upon (bsr-wire B.1).
@@ -567,16 +376,13 @@ const VERSION_INTEGRITY: u32 = 87;
 const VERSION_VERIFY: u32 = 88;
 /// P_SYNC_PARAM89 has csums-alg.
 const VERSION_CHECKSUM: u32 = 89;
-/// The initial resync may be skipped.
-const VERSION_SKIP_SYNC: u32 = 90;
-/// KiB/s: resync-rate, which only nodes before version 95 look at.
-const DEFAULT_RATE: u32 = 250;
 /// KiB/s: the most that c-max-rate can be.
 const MAX_RATE: u64 = 4 << 20;
 /// Bytes.
 const LEAST_BLOCK: u32 = 4096;
-/// 0.1 s: c-plan-ahead's default (bsr-wire C.4).
-const PLAN_AHEAD: u32 = 20;
+/// 0.1 s: c-plan-ahead. 0: a fixed rate, as this node's own resync has it. A DRBD takes over what its peer says, and its
+/// controller, with the default of 20, begins at 3 MiB/s.
+const PLAN_AHEAD: u32 = 0;
 /// 0.1 s: c-delay-target's default.
 const DELAY_TARGET: u32 = 10;
 /// Sectors: c-fill-target's default.

@@ -3,7 +3,7 @@
 use super::disk::Job;
 use super::{Action, Node, SECTOR, Save, State};
 use crate::metadata::Head;
-use crate::wire::{Connection, Disk, Role};
+use crate::wire::{Connection, Disk, Packet, Role};
 
 impl Node {
     fn head(&self) -> Head {
@@ -39,6 +39,13 @@ impl Node {
         self.push(Action::Save(Save { token, ..Save::default() }));
     }
 
+    /// Sends it on data, when what is known now is stable.
+    pub(super) fn announce(&mut self, packet: Packet) {
+        self.save_head();
+        let Some(session) = self.session.as_ref().map(|session| session.number) else { return };
+        self.save_for(Job::Announce(session, packet));
+    }
+
     /// All of it, with the activity log as small as it can be.
     pub(super) fn save_all(&mut self, flush_volume: bool) {
         // What was written to the extents that are given up is known nowhere else any more: it has to be on the disk.
@@ -50,4 +57,3 @@ impl Node {
         self.push(Action::Save(Save { token: 0, flush_volume, pages, head: Some(head), activity }));
     }
 }
-

@@ -24,6 +24,13 @@ struct Pending {
     since: Time,
 }
 
+impl Orders {
+    /// Whether an answer of the other node's is waited for.
+    pub(super) fn is_asking(&self) -> bool {
+        self.pending.is_some()
+    }
+}
+
 impl Node {
     pub(super) fn order(&mut self, id: Id, order: Order) {
         self.orders.queue.push_back((id, order));
@@ -36,6 +43,10 @@ impl Node {
             if self.down {
                 self.done(id, Err(Refusal::State("the node is going down".to_owned())));
                 continue;
+            }
+            if matches!(order, Order::Secondary | Order::Down) && self.waits_to_step_down() {
+                self.orders.queue.push_front((id, order));
+                return;
             }
             match order {
                 Order::Primary { force } => self.become_primary(id, force),
@@ -65,7 +76,8 @@ impl Node {
             && Connection::of(change.value >> 4 & 31) == Some(Connection::Disconnecting)
             && self.version() >= VERSION_CONNECTION_WIDE;
         self.orders.pending = Some(Pending { id, order, since: self.now });
-        let packet = if connection_wide { Packet::ConnectionChange(change) } else { Packet::StateChange(change) };
+        let packet =
+            if connection_wide { Packet::ConnectionChange(change) } else { Packet::StateChange(change) };
         self.send(Stream::Data, packet);
     }
 
@@ -95,7 +107,13 @@ impl Node {
             self.save_for(Job::Promote(id));
             return;
         }
-        let word = StateWord::new(Role::Primary, Role::Unknown, Connection::StandAlone, Disk::UpToDate, Disk::Diskless);
+        let word = StateWord::new(
+            Role::Primary,
+            Role::Unknown,
+            Connection::StandAlone,
+            Disk::UpToDate,
+            Disk::Diskless,
+        );
         let mask = ROLE_MASK | if forces { DISK_MASK } else { 0 };
         self.ask(id, Order::Primary { force: forces }, StateChange { mask, value: word.0 & mask });
     }
@@ -122,6 +140,15 @@ impl Node {
         }
     }
 
+    /// Until the other node has all that was written: as secondaries both would say that they have the same data.
+    fn waits_to_step_down(&mut self) -> bool {
+        let waits = self.state.role == Role::Primary && self.requests.is_idle() && !self.requests.is_stable();
+        if waits {
+            self.end_epoch();
+        }
+        waits
+    }
+
     fn become_secondary(&mut self) -> Result<(), Refusal> {
         if self.state.role == Role::Secondary {
             return Ok(());
@@ -129,8 +156,7 @@ impl Node {
         if !self.requests.is_idle() {
             return Err(Refusal::InUse);
         }
-        self.end_epoch();
-        self.change("an operator wants it", |state| state.role = Role::Secondary);
+        self.change_unsaved("an operator wants it", |state| state.role = Role::Secondary);
         self.generations.set_primary(false);
         self.save_all(true);
         if self.state.is_connected() {
@@ -172,7 +198,7 @@ impl Node {
     fn left(&mut self, id: Id, order: &Order) {
         if *order == Order::Down {
             if self.state.role == Role::Primary {
-                self.change("the node goes down", |state| state.role = Role::Secondary);
+                self.change_unsaved("the node goes down", |state| state.role = Role::Secondary);
                 self.generations.set_primary(false);
             }
             self.save_all(true);
@@ -215,7 +241,9 @@ impl Node {
             return;
         }
         let good = if here { state.peer_disk } else { state.disk } == Disk::UpToDate;
-        let refusal = if !state.is_connected() {
+        let refusal = if here && !self.requests.is_stable() {
+            Some(Refusal::State("writes are on their way, try again".to_owned()))
+        } else if !state.is_connected() {
             Some(Refusal::NotConnected)
         } else if state.connection != Connection::Connected {
             Some(Refusal::State(state.connection.to_string()))
@@ -279,8 +307,11 @@ impl Node {
             }
         });
         self.save_all(false);
-        let next =
-            if connection == Connection::StartingSyncT { Connection::WFSyncUUID } else { Connection::SyncSource };
+        let next = if connection == Connection::StartingSyncT {
+            Connection::WFSyncUUID
+        } else {
+            Connection::SyncSource
+        };
         self.change(why, |state| state.connection = next);
     }
 
@@ -290,7 +321,9 @@ impl Node {
         let concerns = |mask: u32| change.mask & mask != 0;
         let role = if concerns(ROLE_MASK) { word.role() } else { None };
         let connection = if concerns(CONNECTION_MASK) { word.connection() } else { None };
-        let code = if self.orders.pending.is_some() && self.session.as_ref().is_some_and(|s| s.agreed.resolve_conflicts) {
+        let code = if self.orders.pending.is_some()
+            && self.session.as_ref().is_some_and(|s| s.agreed.resolve_conflicts)
+        {
             CONCURRENT // both ask at once: this node's wish comes first
         } else if role == Some(Role::Primary) && self.state.role == Role::Primary {
             TWO_PRIMARIES
@@ -303,15 +336,22 @@ impl Node {
                 {
                     RESYNC_RUNNING
                 }
+                // What is on its way may be on no other disk.
+                Some(Connection::StartingSyncS) if !self.requests.is_stable() => IN_TRANSIENT_STATE,
                 Some(Connection::StartingSyncT) if self.state.disk != Disk::UpToDate => NO_UP_TO_DATE_DISK,
-                Some(Connection::StartingSyncS) if self.state.role == Role::Primary && self.state.peer_disk != Disk::UpToDate => {
+                Some(Connection::StartingSyncS)
+                    if self.state.role == Role::Primary && self.state.peer_disk != Disk::UpToDate =>
+                {
                     NO_UP_TO_DATE_DISK
                 }
                 _ => SUCCESS,
             }
         };
-        let answer =
-            if connection_wide { Packet::ConnectionChangeReply(code) } else { Packet::StateChangeReply(code) };
+        let answer = if connection_wide {
+            Packet::ConnectionChangeReply(code)
+        } else {
+            Packet::StateChangeReply(code)
+        };
         self.send(Stream::Meta, answer);
         if code < SUCCESS {
             self.note(Severity::Info, format!("refused the other node's wish {change:?}: {}", refusal(code)));
@@ -319,7 +359,8 @@ impl Node {
         }
         if let Some(role) = role {
             let forced = concerns(DISK_MASK) && word.disk() == Some(Disk::UpToDate);
-            let both_bad = self.state.disk == Disk::Inconsistent && self.state.peer_disk == Disk::Inconsistent;
+            let both_bad =
+                self.state.disk == Disk::Inconsistent && self.state.peer_disk == Disk::Inconsistent;
             if let Some(session) = &mut self.session
                 && both_bad
                 && role == Role::Primary
@@ -364,12 +405,20 @@ impl Node {
         }
         let Some(Pending { id, order, .. }) = self.orders.pending.take() else { return };
         if matches!(order, Order::Disconnect | Order::Down) {
-            self.end_session(Connection::Disconnecting, "an operator wants it; the other node did not answer", false);
+            self.end_session(
+                Connection::Disconnecting,
+                "an operator wants it; the other node did not answer",
+                false,
+            );
             self.left(id, &order);
         } else {
             // What it decides now would come too late: neither side would know what holds.
             self.done(id, Err(Refusal::Interrupted("the other node did not answer".to_owned())));
-            self.end_session(Connection::NetworkFailure, "the other node did not answer a change of state", false);
+            self.end_session(
+                Connection::NetworkFailure,
+                "the other node did not answer a change of state",
+                false,
+            );
         }
     }
 }
@@ -398,7 +447,7 @@ fn refusal(code: i32) -> Refusal {
         NO_VERIFY_ALG => "it has no verify-alg",
         -15 => "it needs a connection",
         -17 => "it does not know that",
-        -18 => "it is between two states, try again",
+        IN_TRANSIENT_STATE => "it is between two states, try again",
         CONCURRENT => "it wants something itself, try again",
         other => return Refusal::Peer(format!("code {other}")),
     };
@@ -410,6 +459,7 @@ const TWO_PRIMARIES: i32 = -1;
 const NO_UP_TO_DATE_DISK: i32 = -2;
 const RESYNC_RUNNING: i32 = -8;
 const NO_VERIFY_ALG: i32 = -14;
+const IN_TRANSIENT_STATE: i32 = -18;
 const CONCURRENT: i32 = -19;
 /// P_CONN_ST_CHG_REQ exists.
 const VERSION_CONNECTION_WIDE: u32 = 100;

@@ -85,12 +85,16 @@ impl Node {
             let whole = block.split_digest(algorithm.len());
             if !whole || algorithm.digest(&block.payload) != block.digest {
                 let name = algorithm.name();
-                self.violated(format!("the {name} of a write at sector {} is wrong: it was changed on its way", block.sector));
+                self.violated(format!(
+                    "the {name} of a write at sector {} is wrong: it was changed on its way",
+                    block.sector
+                ));
                 return;
             }
         }
         let Ok(length) = u32::try_from(block.payload.len()) else { return };
-        let operation = |offset, data| if length == 0 { Operation::Flush } else { Operation::Write { offset, data } };
+        let operation =
+            |offset, data| if length == 0 { Operation::Flush } else { Operation::Write { offset, data } };
         let payload = std::mem::take(&mut block.payload);
         let Some(offset) = self.peer_may_write(&block, length) else { return };
         self.count_in_epoch();
@@ -109,7 +113,7 @@ impl Node {
     pub(super) fn peer_repeats(&mut self, block: DataBlock, size: u32) {
         let pattern = &block.payload;
         let length = u32::try_from(pattern.len()).unwrap_or(0);
-        if length == 0 || length > MOST_PATTERN || size % length != 0 {
+        if length == 0 || length > MOST_PATTERN || !size.is_multiple_of(length) {
             self.violated(format!("a write of {size} bytes repeats {length} bytes"));
             return;
         }
@@ -158,7 +162,8 @@ impl Node {
 
     fn begin_peer_write(&mut self, block: &DataBlock, offset: u64, length: u32, parts: Vec<Operation>) {
         let old = self.version() < VERSION_ACK_FLAGS;
-        let wants = |protocol, flag| if old { self.settings.protocol == protocol } else { block.flags & flag != 0 };
+        let wants =
+            |protocol, flag| if old { self.settings.protocol == protocol } else { block.flags & flag != 0 };
         let wants_received = wants(Protocol::B, wire::DP_SEND_RECEIVE_ACK);
         let wants_ack = wants(Protocol::C, wire::DP_SEND_WRITE_ACK);
         if self.state.peer_disk < Disk::Inconsistent && length > 0 {
@@ -168,7 +173,12 @@ impl Node {
         }
         let Some(session) = &mut self.session else { return };
         session.sequence = session.sequence.wrapping_add(1);
-        let ack = BlockAck { sector: block.sector, block_id: block.block_id, size: length, sequence: session.sequence };
+        let ack = BlockAck {
+            sector: block.sector,
+            block_id: block.block_id,
+            size: length,
+            sequence: session.sequence,
+        };
         let Some(epoch) = session.inbound.epochs.back_mut() else { return };
         let number = epoch.number;
         let count = parts.len();
@@ -196,7 +206,9 @@ impl Node {
             PeerJob::Serve(serve) => self.served(serve, result.ok()),
             PeerJob::Resync { offset, length } => self.resync_written(offset, length, result.is_ok()),
             PeerJob::OwnChecksum { offset, length } => self.checksum_read(offset, length, result.ok()),
-            PeerJob::OwnVerify { offset, length, theirs } => self.verify_read(offset, length, &theirs, result.ok()),
+            PeerJob::OwnVerify { offset, length, theirs } => {
+                self.verify_read(offset, length, &theirs, result.ok())
+            }
         }
     }
 
@@ -205,8 +217,7 @@ impl Node {
             self.bitmap.set_out_of_sync(write.offset, u64::from(write.ack.size));
         }
         if !write.more {
-            let resyncs =
-                (Connection::SyncSource..=Connection::PausedSyncT).contains(&self.state.connection);
+            let resyncs = (Connection::SyncSource..=Connection::PausedSyncT).contains(&self.state.connection);
             // Both have to know: without an acknowledgement the source would not.
             let in_sync = written && write.wants_ack && write.may_set_in_sync && resyncs;
             if in_sync {
@@ -299,7 +310,9 @@ impl Node {
             Some(offset) if behind => {
                 self.bitmap.set_out_of_sync(offset, u64::from(range.size));
             }
-            Some(_) => self.violated(format!("a block is out of sync, but this node is {}", self.state.connection)),
+            Some(_) => {
+                self.violated(format!("a block is out of sync, but this node is {}", self.state.connection))
+            }
             None => self.violated(format!("{range:?} is not within the volume")),
         }
     }

@@ -9,7 +9,7 @@ use super::replica::Inbound;
 use super::source::Serving;
 use super::target::Resync;
 use super::verify::Verify;
-use super::{Action, Breakage, Node, Time};
+use super::{Action, Breakage, Node, Severity, Time};
 use crate::wire::{Connection, Packet, Sizes, Stream, Uuids};
 
 /// What a node knows of the other one, and has under way with it, for as long as both connections stand.
@@ -33,6 +33,9 @@ pub(super) struct Session {
     pub(super) ahead_until: Option<Time>,
     /// Packets of the data connection, for [`super::Event::Sent`].
     pub(super) packets: u64,
+    /// Of them, those that TCP has, and since when there has been none more.
+    sent: u64,
+    sent_since: Time,
     /// Of the acknowledgements, as DRBD counts them; nobody but the other node's log reads it.
     pub(super) sequence: u32,
     begun: Time,
@@ -72,6 +75,8 @@ impl Node {
             verify: None,
             ahead_until: None,
             packets: 0,
+            sent: 0,
+            sent_since: self.now,
             sequence: 0,
             begun: self.now,
             heard: self.now,
@@ -85,6 +90,9 @@ impl Node {
     pub(super) fn send(&mut self, stream: Stream, packet: Packet) {
         let Some(session) = &mut self.session else { return };
         if stream == Stream::Data {
+            if session.packets == session.sent {
+                session.sent_since = self.now;
+            }
             session.packets += 1;
         }
         self.push(Action::Send { stream, packet });
@@ -260,7 +268,11 @@ impl Node {
             // Anything that comes meanwhile is a sign of life (bsr-wire B.9).
             Ping::Sent(at) if self.now >= at.max(heard) + self.settings.ping_timeout => {
                 let waited = self.settings.ping_timeout.as_secs_f32();
-                self.end_session(Connection::NetworkFailure, &format!("no answer to a ping in {waited} s"), false);
+                self.end_session(
+                    Connection::NetworkFailure,
+                    &format!("no answer to a ping in {waited} s"),
+                    false,
+                );
                 return;
             }
             Ping::None if !phase.is_before_settings() && self.now >= heard + self.settings.ping_int => {
@@ -268,9 +280,31 @@ impl Node {
             }
             _ => {}
         }
+        if self.send_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let limit = (self.settings.timeout * self.settings.ko_count).as_secs_f32();
+            let why = format!("the other node has read nothing from data for {limit} s (timeout x ko-count)");
+            self.end_session(Connection::Timeout, &why, false);
+            return;
+        }
         self.request_timer();
         self.order_timer();
         self.ahead_timer();
+    }
+
+    /// So many packets are in TCP's hands.
+    pub(super) fn sent(&mut self, packets: u64) {
+        if let Some(session) = &mut self.session {
+            (session.sent, session.sent_since) = (packets, self.now);
+        }
+        self.writes_sent(packets);
+        self.answers_sent(packets);
+    }
+
+    /// When TCP has taken nothing for timeout x ko-count, the other node counts as gone (bsr-wire D.2).
+    fn send_deadline(&self) -> Option<Time> {
+        let limit = self.settings.timeout * self.settings.ko_count;
+        let session = self.session.as_ref()?;
+        (session.packets > session.sent && !limit.is_zero()).then(|| session.sent_since + limit)
     }
 
     /// When [`super::Event::Timer`] is due; none: never.
@@ -283,15 +317,14 @@ impl Node {
         };
         let leaving = session.leaving.map(|at| at + self.settings.ping_timeout);
         let pace = session.resync.as_ref().and_then(|resync| resync.next(self.now));
-        [Some(alive), leaving, pace, session.ahead_until, self.request_deadline(), self.order_deadline()].into_iter().flatten().min()
+        let work = [self.send_deadline(), self.request_deadline(), self.order_deadline()];
+        [Some(alive), leaving, pace, session.ahead_until].into_iter().chain(work).flatten().min()
     }
 
     fn handshake_limit(&self) -> Duration {
         self.settings.socket_check_timeout * HANDSHAKE_CHECKS
     }
 }
-
-use super::Severity;
 
 /// P_CONNECTION_FEATURES is wanted within so many socket-check-timeouts (bsr-wire A.4).
 const HANDSHAKE_CHECKS: u32 = 4;

@@ -42,7 +42,7 @@ impl Node {
     pub(super) fn begin_source(&mut self) {
         let random = self.random.next();
         let uuid = self.generations.start_sync_source(random);
-        self.send(Stream::Data, Packet::SyncUuid(uuid));
+        self.announce(Packet::SyncUuid(uuid));
         self.counters.resync_begins(self.bitmap.weight());
         let (bits, kib) = (self.bitmap.weight(), self.bitmap.weight() * 4);
         self.note(Severity::Info, format!("resync from here begins: {kib} KiB, {bits} blocks of 4 KiB"));
@@ -75,7 +75,8 @@ impl Node {
             }
         });
         self.save_all(!source);
-        self.send_state();
+        let word = self.state.word();
+        self.announce(Packet::State(word));
     }
 
     /// P_DATA_REQUEST: an application of the other node reads here.
@@ -155,7 +156,8 @@ impl Node {
         let Serve { request, offset, what } = serve;
         let Some(payload) = read else {
             self.unlock(offset, request.size);
-            let kind = if matches!(what, Wanted::Data) { AckKind::NegativeData } else { AckKind::NegativeResync };
+            let kind =
+                if matches!(what, Wanted::Data) { AckKind::NegativeData } else { AckKind::NegativeResync };
             let ack = self.ack(&request);
             self.send(Stream::Meta, Packet::Ack(kind, ack));
             return;
@@ -167,19 +169,24 @@ impl Node {
             }
             Wanted::Resync { thin: true } if payload.iter().all(|byte| *byte == 0) => {
                 self.counters.resync_sent(0);
-                self.answer(Packet::Deallocated(BlockDescriptor { sector: request.sector, size: request.size }), 0);
+                self.answer(
+                    Packet::Deallocated(BlockDescriptor { sector: request.sector, size: request.size }),
+                    0,
+                );
                 self.unlock(offset, request.size);
             }
             Wanted::Resync { .. } => self.answer_resync(&request, offset, payload),
-            Wanted::Checksum(theirs) => match self.settings.checksum.map(|algorithm| algorithm.digest(&payload)) {
-                Some(own) if own == theirs => {
-                    self.bitmap.set_in_sync(offset, u64::from(request.size));
-                    let ack = self.ack(&request);
-                    self.send(Stream::Meta, Packet::Ack(AckKind::InSync, ack));
-                    self.unlock(offset, request.size);
+            Wanted::Checksum(theirs) => {
+                match self.settings.checksum.map(|algorithm| algorithm.digest(&payload)) {
+                    Some(own) if own == theirs => {
+                        self.bitmap.set_in_sync(offset, u64::from(request.size));
+                        let ack = self.ack(&request);
+                        self.send(Stream::Meta, Packet::Ack(AckKind::InSync, ack));
+                        self.unlock(offset, request.size);
+                    }
+                    _ => self.answer_resync(&request, offset, payload),
                 }
-                _ => self.answer_resync(&request, offset, payload),
-            },
+            }
             // Locked until the result is here.
             Wanted::Verify => match self.settings.verify {
                 Some(algorithm) => {
@@ -223,10 +230,10 @@ impl Node {
         }
     }
 
-
     /// A block of data with its digest.
     pub(super) fn block(&mut self, sector: u64, block_id: u64, flags: u32, payload: Bytes) -> DataBlock {
-        let digest = self.settings.integrity.map_or(Bytes::new(), |algorithm: Algorithm| algorithm.digest(&payload));
+        let digest =
+            self.settings.integrity.map_or(Bytes::new(), |algorithm: Algorithm| algorithm.digest(&payload));
         DataBlock { sector, block_id, sequence: 0, flags, digest, payload }
     }
 

@@ -58,6 +58,12 @@ fn known_good(disk: Disk) -> bool {
 impl Node {
     /// Changes states, tells the log, and does what follows.
     pub(super) fn change(&mut self, why: &str, set: impl FnOnce(&mut State)) {
+        self.change_unsaved(why, set);
+        self.save_head();
+    }
+
+    /// The same, for a change that is to be kept together with something else.
+    pub(super) fn change_unsaved(&mut self, why: &str, set: impl FnOnce(&mut State)) {
         let old = self.state;
         let mut new = old;
         set(&mut new);
@@ -72,7 +78,6 @@ impl Node {
         self.tell(What::Disk, old.disk, new.disk, why);
         self.tell(What::PeerDisk, old.peer_disk, new.peer_disk, why);
         self.changed(old, new);
-        self.save_head();
     }
 
     fn tell<S: PartialEq + ToString>(&mut self, what: What, from: S, to: S, why: &str) {

@@ -110,7 +110,11 @@ impl Node {
             generations: self.generations,
             size: self.size,
             out_of_sync: (self.bitmap.weight() * BLOCK).min(self.size),
-            version: self.session.as_ref().filter(|_| self.state.is_connected()).map(|session| session.agreed.version),
+            version: self
+                .session
+                .as_ref()
+                .filter(|_| self.state.is_connected())
+                .map(|session| session.agreed.version),
             attempts: self.attempts,
             last_break: self.last_break.clone(),
             in_flight: self.requests.in_flight(),

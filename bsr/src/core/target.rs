@@ -42,7 +42,10 @@ impl Resync {
 
     pub(super) fn overlaps(&self, offset: u64, length: u32) -> bool {
         let end = offset + u64::from(length);
-        self.flights.range(..end).next_back().is_some_and(|(begin, length)| begin + u64::from(*length) > offset)
+        self.flights
+            .range(..end)
+            .next_back()
+            .is_some_and(|(begin, length)| begin + u64::from(*length) > offset)
     }
 }
 
@@ -98,7 +101,8 @@ impl Node {
         }
         let (now, size) = (self.now, self.size);
         let most_request = MOST_REQUEST.min(self.most_block());
-        let (window, rate) = (u64::from(self.settings.resync_window.max(most_request)), self.settings.resync_rate);
+        let (window, rate) =
+            (u64::from(self.settings.resync_window.max(most_request)), self.settings.resync_rate);
         let session = self.session.as_mut()?;
         let resync = session.resync.as_mut()?;
         resync.paced = false;
@@ -107,7 +111,10 @@ impl Node {
         }
         let Some(first) = self.bitmap.next_set(resync.cursor) else {
             // What was set behind the cursor meanwhile comes in another round, but not what failed.
-            if resync.flights.is_empty() && self.bitmap.weight() > self.counters.resync_failed && resync.cursor > 0 {
+            if resync.flights.is_empty()
+                && self.bitmap.weight() > self.counters.resync_failed
+                && resync.cursor > 0
+            {
                 resync.cursor = 0;
                 return self.next_resync();
             }
@@ -119,7 +126,11 @@ impl Node {
         }
         let offset = first * BLOCK;
         // Aligned to its own length, so that it never crosses an extent.
-        let aligned = if first == 0 { u64::from(most_request) } else { BLOCK << first.trailing_zeros().min(ALIGN_BITS) };
+        let aligned = if first == 0 {
+            u64::from(most_request)
+        } else {
+            BLOCK << first.trailing_zeros().min(ALIGN_BITS)
+        };
         let most = aligned.min(u64::from(most_request)).min(size - offset);
         let run = self.bitmap.next_clear(first).unwrap_or(self.bitmap.bits()) - first;
         let blocks = run.min(most.div_ceil(BLOCK));
@@ -129,9 +140,8 @@ impl Node {
             return None; // its end will bring this node here again
         }
         resync.cursor = first + blocks;
-        if rate > 0 {
-            let time = Duration::from_nanos(u64::from(length).saturating_mul(1_000_000_000) / rate);
-            resync.pace = resync.pace.max(now) + time;
+        if let Some(nanoseconds) = u64::from(length).saturating_mul(1_000_000_000).checked_div(rate) {
+            resync.pace = resync.pace.max(now) + Duration::from_nanos(nanoseconds);
         }
         Some((offset, length))
     }
@@ -140,7 +150,9 @@ impl Node {
         let flies = self.flies(offset, length);
         let packet = match (read, self.settings.checksum) {
             _ if !flies => return,
-            (Some(read), Some(algorithm)) => Packet::ChecksumRequest(request(offset, length), algorithm.digest(&read)),
+            (Some(read), Some(algorithm)) => {
+                Packet::ChecksumRequest(request(offset, length), algorithm.digest(&read))
+            }
             _ => Packet::ResyncRequest(request(offset, length)),
         };
         self.send(Stream::Data, packet);
@@ -176,7 +188,9 @@ impl Node {
             Some(offset) if self.flies(offset, length) => Some(offset),
             _ if self.session.as_ref().is_some_and(|session| session.resync.is_none()) => None,
             _ => {
-                self.violated(format!("a resync of {length} bytes at sector {sector} came, which nobody asked for"));
+                self.violated(format!(
+                    "a resync of {length} bytes at sector {sector} came, which nobody asked for"
+                ));
                 None
             }
         }
@@ -214,7 +228,10 @@ impl Node {
                 self.bitmap.set_in_sync(offset, u64::from(ack.size));
             }
             AckKind::NegativeResync => {
-                self.note(Severity::Warning, format!("the other node cannot read {} bytes at {offset}", ack.size));
+                self.note(
+                    Severity::Warning,
+                    format!("the other node cannot read {} bytes at {offset}", ack.size),
+                );
                 self.counters.resync_failed += u64::from(ack.size).div_ceil(BLOCK);
             }
             _ => {} // cancelled: it stays set, for the next resync
@@ -232,12 +249,15 @@ impl Node {
 
     /// The end: nothing under way, nothing set but what failed.
     pub(super) fn finish_resync(&mut self) {
-        let old_source = self.state.connection == Connection::SyncSource && self.version() <= VERSION_SOURCE_ENDS;
+        let old_source =
+            self.state.connection == Connection::SyncSource && self.version() <= VERSION_SOURCE_ENDS;
         if old_source && self.bitmap.weight() <= self.counters.resync_failed {
             self.source_finished();
             return;
         }
-        if self.state.connection != Connection::SyncTarget || self.bitmap.weight() > self.counters.resync_failed {
+        if self.state.connection != Connection::SyncTarget
+            || self.bitmap.weight() > self.counters.resync_failed
+        {
             return;
         }
         let Some(resync) = self.session.as_mut().and_then(|session| session.resync.as_mut()) else { return };
@@ -274,7 +294,10 @@ impl Node {
             }
         } else {
             let failed = self.counters.resync_failed * 4;
-            self.note(Severity::Error, format!("{failed} KiB could not be resynced: this disk stays inconsistent"));
+            self.note(
+                Severity::Error,
+                format!("{failed} KiB could not be resynced: this disk stays inconsistent"),
+            );
         }
         self.resync_over(clean);
     }

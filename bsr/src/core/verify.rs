@@ -78,7 +78,9 @@ impl Node {
         let offset = self.within(request.sector, request.size);
         let Some(session) = &self.session else { return };
         let flies = match (&session.verify, offset) {
-            (Some(Verify::Source { flights, .. }), Some(offset)) => flights.get(&offset) == Some(&request.size),
+            (Some(Verify::Source { flights, .. }), Some(offset)) => {
+                flights.get(&offset) == Some(&request.size)
+            }
             (None, Some(_)) => return, // of a verify that is over
             _ => false,
         };
@@ -87,7 +89,10 @@ impl Node {
             return;
         };
         let length = request.size;
-        self.peer_disk(PeerJob::OwnVerify { offset, length, theirs: digest }, Operation::Read { offset, length });
+        self.peer_disk(
+            PeerJob::OwnVerify { offset, length, theirs: digest },
+            Operation::Read { offset, length },
+        );
     }
 
     pub(super) fn verify_read(&mut self, offset: u64, length: u32, theirs: &Bytes, read: Option<Bytes>) {
@@ -154,7 +159,8 @@ impl Node {
     pub(super) fn verify_finished(&mut self) {
         let kib = self.counters.verify_different * 4;
         let severity = if kib == 0 { Severity::Info } else { Severity::Error };
-        let advice = if kib == 0 { "" } else { "; disconnect and connect to resync them" };
+        let advice =
+            if kib == 0 { "" } else { "; they are resynced when a primary disconnects and connects" };
         self.note(severity, format!("verify is done: {kib} KiB differ{advice}"));
         if let Some(session) = &mut self.session {
             session.serving.locks = super::disk::Locks::default();

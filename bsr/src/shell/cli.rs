@@ -121,10 +121,14 @@ fn carry_out(cli: &Cli) -> Result<(), Failure> {
                 verifying: None,
                 milliseconds,
             })?;
-            reached.map(|_| ()).map_err(|report| Failure::new(format!("not in time: {}", report.to_string().trim_end())))
+            reached
+                .map(|_| ())
+                .map_err(|report| Failure::new(format!("not in time: {}", report.to_string().trim_end())))
         }
         Command::Write { at, file } => transfer::write(&mut connect(cli, &settings)?, *at, file),
-        Command::Read { at, length, file } => transfer::read(&mut connect(cli, &settings)?, *at, *length, file),
+        Command::Read { at, length, file } => {
+            transfer::read(&mut connect(cli, &settings)?, *at, *length, file)
+        }
         Command::Fill(args) => transfer::fill(&mut connect(cli, &settings)?, *args),
         Command::Check(args) => transfer::check(&mut connect(cli, &settings)?, *args),
     }
@@ -202,7 +206,11 @@ fn verified(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
 
 fn print(text: &str, end: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush()) {
+    match out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(end.as_bytes()))
+        .and_then(|()| out.flush())
+    {
         // `drx-bsr status | head -1`: who reads has enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| Failure::new(format!("cannot write the answer: {error}"))),

@@ -114,7 +114,9 @@ fn resolve(raw: keys::File, directory: &Path) -> Result<Settings, String> {
         }
         (keys::Opening::Bsr, Some(_), Some(_)) => return Err("node-id and peer-node-id are equal".to_owned()),
         (keys::Opening::Bsr, _, _) => {
-            return Err("opening = \"bsr\" needs node-id and peer-node-id: the higher one opens data".to_owned());
+            return Err(
+                "opening = \"bsr\" needs node-id and peer-node-id: the higher one opens data".to_owned()
+            );
         }
     };
     if raw.address.is_ipv4() != raw.peer.is_ipv4() {

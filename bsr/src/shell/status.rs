@@ -128,7 +128,8 @@ impl Report {
             version: status.version,
             size: status.size,
             out_of_sync: status.out_of_sync,
-            resync: resync.then(|| Progress { total: blocks(counters.resync_total), left: status.out_of_sync }),
+            resync: resync
+                .then(|| Progress { total: blocks(counters.resync_total), left: status.out_of_sync }),
             verify: (verify.total > 0).then_some(verify),
             generations: Generations {
                 current: uuid(generations.current),
@@ -173,7 +174,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { connection, role, peer_role, disk, peer_disk, .. } = self;
         let kib = |bytes: u64| bytes.div_ceil(1 << 10);
-        write!(f, "{}: cs:{connection} ro:{role}/{peer_role} ds:{disk}/{peer_disk} {}", self.name, self.protocol)?;
+        write!(
+            f,
+            "{}: cs:{connection} ro:{role}/{peer_role} ds:{disk}/{peer_disk} {}",
+            self.name, self.protocol
+        )?;
         writeln!(f, " oos:{}", kib(self.out_of_sync))?;
         let resynced = self.resync_sent.saturating_add(self.resync_received);
         write!(f, "    ns:{} nr:{} rs:{}", kib(self.written.bytes), kib(self.received.bytes), kib(resynced))?;

@@ -189,7 +189,7 @@ impl Handshake {
         }
     }
 
-    fn peer_generations(&self) -> Generations {
+    pub(super) fn peer_generations(&self) -> Generations {
         Generations { current: self.peer.current, bitmap: self.peer.bitmap, history: self.peer.history }
     }
 }

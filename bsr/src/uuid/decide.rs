@@ -64,11 +64,25 @@ enum Side {
 impl Handshake {
     /// Compares, then decides. Both nodes must have a disk (at least Negotiating): otherwise there is nothing to compare.
     ///
+    /// A source with all bits set knows all differences since any generation, the target's included: that becomes the
+    /// bitmap's. So it can be interrupted any number of times, and still knows the target. (The kernel leaves it, and
+    /// may call the target a stranger after the third time.)
+    ///
     /// The other node comes to the mirror image of it, but for [`Reason::TargetIsPrimary`]: that one only the target
     /// knows, and ends the connection.
     pub fn decide(&mut self) -> (Comparison, Decision) {
         let comparison = self.compare();
-        (comparison, self.settle(comparison.code))
+        let decision = self.settle(comparison.code);
+        match decision {
+            Decision::Source { full: true } => self.mine.all_differ_from(self.peer.current),
+            Decision::Target { full: true } => {
+                let mut source = self.peer_generations();
+                source.all_differ_from(self.mine.current);
+                self.peer = source.told(self.peer.dirty_bits, self.peer.flags);
+            }
+            _ => {}
+        }
+        (comparison, decision)
     }
 
     fn settle(&self, code: i32) -> Decision {

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::body::{
-    BlockAck, BlockDescriptor, BlockRequest, DataBlock, Features, ProtocolSettings, Sizes, StateChange, SyncParameters, Uuids,
+    BlockAck, BlockDescriptor, BlockRequest, DataBlock, Features, ProtocolSettings, Sizes, StateChange,
+    SyncParameters, Uuids,
 };
 use super::state::StateWord;
 

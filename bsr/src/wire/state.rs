@@ -150,7 +150,11 @@ impl StateWord {
     /// All that a node says at once. The suspensions are never set by this side.
     pub fn new(role: Role, peer: Role, connection: Connection, disk: Disk, peer_disk: Disk) -> StateWord {
         StateWord(
-            role as u32 | (peer as u32) << 2 | (connection as u32) << 4 | (disk as u32) << 9 | (peer_disk as u32) << 13,
+            role as u32
+                | (peer as u32) << 2
+                | (connection as u32) << 4
+                | (disk as u32) << 9
+                | (peer_disk as u32) << 13,
         )
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use drx_bsr::core::{Action, Change, Event, Id, Node, Order, Request, Settings, Time, What};
 use drx_bsr::wire::Stream;
 use drx_bsr::wire::decode::Decoder;
@@ -26,7 +26,7 @@ pub struct Side {
     /// What goes out on each stream, a packet at a time.
     pub outbox: [VecDeque<BytesMut>; 2],
     sent: u64,
-    pub completed: Vec<(Id, bool)>,
+    pub completed: Vec<(Id, Option<Bytes>)>,
     pub orders: Vec<(Id, Result<(), String>)>,
     ids: Id,
     loud: bool,
@@ -151,14 +151,18 @@ impl Side {
                     bytes.extend_from_slice(&encoded.payload);
                     self.outbox[usize::from(stream == Stream::Meta)].push_back(bytes);
                 }
-                Action::Read { .. } | Action::Write { .. } | Action::Zero { .. } | Action::Flush { .. } | Action::Save(_) => {
+                Action::Read { .. }
+                | Action::Write { .. }
+                | Action::Zero { .. }
+                | Action::Flush { .. }
+                | Action::Save(_) => {
                     self.disk.submit(action);
                 }
                 Action::Complete { id, result } => {
                     if let Err(error) = &result {
                         self.say(&format!("request {id}: {error}"));
                     }
-                    self.completed.push((id, result.is_ok()));
+                    self.completed.push((id, result.ok()));
                 }
                 Action::Done { id, result } => {
                     self.say(&format!("order {id}: {result:?}"));

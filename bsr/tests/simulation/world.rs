@@ -35,10 +35,20 @@ impl World {
             side.start(settings.clone(), random.u64(..), Time::ZERO);
         }
         let model = Model::new(SECTORS);
-        let mut world =
-            World { settings, random, sides, now: Time::ZERO, model, tags: 0, primary: None, line_down: false };
+        let mut world = World {
+            settings,
+            random,
+            sides,
+            now: Time::ZERO,
+            model,
+            tags: 0,
+            primary: None,
+            line_down: false,
+        };
         world.connect();
-        world.settle("the first connection", |world| world.states().iter().all(|s| s.connection == Connection::Connected));
+        world.settle("the first connection", |world| {
+            world.states().iter().all(|s| s.connection == Connection::Connected)
+        });
         // Nobody has data yet: one side has to be called good.
         let now = world.now;
         world.sides[0].order(now, Order::Primary { force: true });
@@ -63,6 +73,24 @@ impl World {
         for side in &mut self.sides {
             if side.node.as_ref().is_some_and(|node| node.state().connection == Connection::StandAlone) {
                 side.order(now, Order::Connect { discard_my_data: false });
+            }
+        }
+    }
+
+    /// Applications and operators only; nothing breaks.
+    pub fn use_for(&mut self, steps: usize) {
+        for _ in 0..steps {
+            match self.random.u32(..1000) {
+                0..10 => self.switch(),
+                10..20 => {
+                    let (side, now) = (self.random.usize(..2), self.now);
+                    self.sides[side].order(now, Order::Verify);
+                }
+                20..400 => self.apply(),
+                _ => {}
+            }
+            for _ in 0..self.random.usize(..6) {
+                self.step();
             }
         }
     }
@@ -92,7 +120,11 @@ impl World {
             0..3 => self.carry(side, 0),
             3..6 => self.carry(side, 1),
             6 | 7 => self.sides[side].read(now, 0),
-            8 => self.sides[side].read(now, 1),
+            8 => {
+                for _ in 0..self.random.usize(..8) {
+                    self.sides[side].read(now, 1);
+                }
+            }
             9 | 10 => {
                 let flush = self.random.bool();
                 if let Some(event) = self.sides[side].disk.step(flush) {
@@ -107,10 +139,12 @@ impl World {
 
     fn carry(&mut self, from: usize, stream: usize) {
         let now = self.now;
-        if let Some(packet) = self.sides[from].take(now, stream)
-            && self.sides[1 - from].linked
-        {
-            self.sides[1 - from].inbox[stream].extend_from_slice(&packet);
+        for _ in 0..self.random.usize(1..8) {
+            if let Some(packet) = self.sides[from].take(now, stream)
+                && self.sides[1 - from].linked
+            {
+                self.sides[1 - from].inbox[stream].extend_from_slice(&packet);
+            }
         }
     }
 
@@ -129,7 +163,10 @@ impl World {
         let now = self.now;
         for side in 0..2 {
             let other = 1 - side;
-            if self.sides[side].linked && !self.sides[other].linked && self.sides[side].inbox.iter().all(|i| i.is_empty()) {
+            if self.sides[side].linked
+                && !self.sides[other].linked
+                && self.sides[side].inbox.iter().all(|i| i.is_empty())
+            {
                 self.broken(side, "closed by the other side");
             }
         }
@@ -149,14 +186,18 @@ impl World {
         self.sides[side].unlink();
         let stream = [drx_bsr::wire::Stream::Data, drx_bsr::wire::Stream::Meta][self.random.usize(..2)];
         let what = what.to_owned();
-        self.sides[side].handle(now, drx_bsr::core::Event::Broken(drx_bsr::core::Breakage::Lost { stream, what }));
+        self.sides[side]
+            .handle(now, drx_bsr::core::Event::Broken(drx_bsr::core::Breakage::Lost { stream, what }));
     }
 
     fn collect(&mut self) {
         for side in 0..2 {
             for (id, done) in std::mem::take(&mut self.sides[side].completed) {
                 if self.primary == Some(side) {
-                    self.model.end(id, done);
+                    if let Some(read) = &done {
+                        self.model.end_read(id, &tags(read));
+                    }
+                    self.model.end(id, done.is_some());
                 }
             }
         }
@@ -171,7 +212,8 @@ impl World {
             self.model.abandon();
             self.primary = None;
             // The other one may take over if it had everything.
-            let complete = before.is_some_and(|s| s.connection >= Connection::Connected && s.peer_disk == Disk::UpToDate);
+            let complete = before
+                .is_some_and(|s| s.connection >= Connection::Connected && s.peer_disk == Disk::UpToDate);
             if complete && self.settings.protocol == Protocol::C && self.random.bool() {
                 self.take_over(1 - side);
             }
@@ -186,7 +228,10 @@ impl World {
                 self.sides[side].handle(now, event);
             }
         }
-        if self.state(side).is_none_or(|state| state.disk != Disk::UpToDate || state.connection >= Connection::Connected) {
+        if self
+            .state(side)
+            .is_none_or(|state| state.disk != Disk::UpToDate || state.connection >= Connection::Connected)
+        {
             return;
         }
         let now = self.now;
@@ -244,6 +289,7 @@ impl World {
         let now = self.now;
         if let Some(primary) = self.primary {
             let order = self.sides[primary].order(now, Order::Secondary);
+            self.until_done(primary, order);
             if self.sides[primary].orders.contains(&(order, Ok(()))) {
                 assert!(self.model.is_idle(), "a secondary has requests under way");
                 self.primary = None;
@@ -254,33 +300,50 @@ impl World {
         let connected = self.states().iter().filter(|state| state.is_connected()).count() == 2;
         if connected && self.state(side).is_some_and(|state| state.disk == Disk::UpToDate) {
             let order = self.sides[side].order(now, Order::Primary { force: false });
-            let mut steps = 0;
-            while !self.sides[side].orders.iter().any(|(id, _)| *id == order) {
-                self.step();
-                steps += 1;
-                assert!(steps < 1_000_000, "an order is not done");
-            }
-            if self.sides[side].orders.contains(&(order, Ok(()))) && self.state(side).is_some_and(|s| s.role == Role::Primary) {
+            self.until_done(side, order);
+            if self.sides[side].orders.contains(&(order, Ok(())))
+                && self.state(side).is_some_and(|s| s.role == Role::Primary)
+            {
                 self.primary = Some(side);
             }
         }
     }
 
+    fn until_done(&mut self, side: usize, order: u64) {
+        for _ in 0..1_000_000 {
+            if self.sides[side].orders.iter().any(|(id, _)| *id == order) {
+                return;
+            }
+            self.step();
+        }
+        panic!("an order is not done");
+    }
+
     /// An application writes.
     fn apply(&mut self) {
         let Some(side) = self.primary else { return };
-        if self.sides[side].node.as_ref().is_none_or(|node| node.state().role != Role::Primary || node.status().requests > 32) {
+        if self.sides[side]
+            .node
+            .as_ref()
+            .is_none_or(|node| node.state().role != Role::Primary || node.status().requests > 32)
+        {
             return;
         }
         let now = self.now;
         // Mostly in a few places, so that writes meet each other and the resync.
-        let most = [1, 8, 16, 64][self.random.usize(..4)];
+        let most = [1, 8, 16, 64, 700][self.random.usize(..5)];
         let count = self.random.usize(1..=most);
-        let spread = [64, 4096, SECTORS - 64][self.random.usize(..3)];
+        let spread = [64, 4096, SECTORS - 700][self.random.usize(..3)];
         let first = self.random.usize(..spread.min(SECTORS - count));
         let (offset, length) = (first as u64 * SECTOR, count * SECTOR as usize);
         self.tags += 1;
         let id = self.sides[side].next_id();
+        if self.random.u32(..4) == 0 {
+            self.model.begin_read(id, first, count);
+            self.sides[side].request(now, Request::Read { offset, length: length as u32 });
+            self.collect();
+            return;
+        }
         let (tag, request) = if self.random.u32(..10) == 0 {
             let discard = self.random.bool();
             (0, Request::Zero { offset, length: length as u32, discard })
@@ -288,6 +351,7 @@ impl World {
             let data = Bytes::from(self.tags.to_be_bytes().repeat(length / 8));
             (self.tags, Request::Write { offset, data, fua: self.random.u32(..8) == 0 })
         };
+        self.sides[side].say(&format!("request {id}: tag {tag}, {count} sectors at {first}"));
         self.model.begin(id, tag, first, count);
         self.sides[side].request(now, request);
         self.collect();
@@ -302,8 +366,15 @@ impl World {
         }
         self.connect();
         self.settle("both disks to be the same", |world| {
-            let well = |s: &State| s.connection == Connection::Connected && s.disk == Disk::UpToDate && s.peer_disk == Disk::UpToDate;
-            world.states().iter().all(well) && world.model.is_idle() && !world.sides.iter().any(|side| side.disk.is_busy())
+            let well = |s: &State| {
+                s.connection == Connection::Connected
+                    && s.disk == Disk::UpToDate
+                    && s.peer_disk == Disk::UpToDate
+            };
+            let idle = |side: &Side| {
+                !side.disk.is_busy() && side.node.as_ref().is_none_or(|n| n.status().in_flight == 0)
+            };
+            world.states().iter().all(well) && world.model.is_idle() && world.sides.iter().all(idle)
         });
         for side in &self.sides {
             let node = side.node.as_ref().expect("it was restarted");
@@ -311,9 +382,14 @@ impl World {
         }
         let left = &self.sides[0].disk.volume;
         let right = &self.sides[1].disk.volume;
-        if let Some(place) = (0..SECTORS).find(|sector| left[sector * 512..][..512] != right[sector * 512..][..512]) {
+        if let Some(place) =
+            (0..SECTORS).find(|sector| left[sector * 512..][..512] != right[sector * 512..][..512])
+        {
             let tags = [tags(left)[place], tags(right)[place]];
-            panic!("sector {place} differs: {tags:?}, {}", self.primary.map_or("no primary", |side| self.sides[side].name));
+            panic!(
+                "sector {place} differs: {tags:?}, {}",
+                self.primary.map_or("no primary", |side| self.sides[side].name)
+            );
         }
         let tags = tags(left);
         self.model.check(&tags, self.settings.protocol != Protocol::C, "both");
@@ -332,9 +408,11 @@ impl World {
             }
             self.step();
         }
-        if let Some(node) = self.sides[0].node.as_ref() && std::env::var_os("DRX_SEED").is_some() {
-            eprintln!("{node:?}");
-            eprintln!("{:?} {}", self.sides[1].node, self.model.is_idle());
+        if let Some(node) = self.sides[0].node.as_ref()
+            && std::env::var_os("DRX_SEED").is_some()
+        {
+            eprintln!("{:?}", node.status());
+            eprintln!("{:?} {}", self.sides[1].node.as_ref().map(Node::status), self.model.is_idle());
         }
         panic!("waited for {what} in vain: {:?}", self.states());
     }

@@ -183,7 +183,9 @@ mod tests {
 
     #[test]
     fn options_stand_before_or_after_the_command() {
-        for line in ["drx-bsr -c a --timeout 2 read --at 1k --length 2M", "drx-bsr read --at 1k --length 2M f"] {
+        for line in
+            ["drx-bsr -c a --timeout 2 read --at 1k --length 2M", "drx-bsr read --at 1k --length 2M f"]
+        {
             let cli = parsed(line).unwrap();
             let Command::Read { at, length, file } = &cli.command else { panic!("{line}") };
             assert_eq!((*at, *length), (1024, 2 << 20));

@@ -22,7 +22,10 @@ pub(super) fn write(client: &mut Client, at: u64, file: &Path) -> Result<(), Fai
     let next = || {
         let mut data = Vec::new();
         let piece = u64::from(MAX_LENGTH);
-        from.by_ref().take(piece).read_to_end(&mut data).map_err(|error| Failure::new(format!("cannot read: {error}")))?;
+        from.by_ref()
+            .take(piece)
+            .read_to_end(&mut data)
+            .map_err(|error| Failure::new(format!("cannot read: {error}")))?;
         if data.is_empty() {
             return Ok(None);
         }
@@ -178,7 +181,8 @@ mod tests {
 
     #[test]
     fn pieces_end_where_whole_ones_do() {
-        let of = |at, length| pieces(at, length).map(|piece| (piece.offset, piece.length)).collect::<Vec<_>>();
+        let of =
+            |at, length| pieces(at, length).map(|piece| (piece.offset, piece.length)).collect::<Vec<_>>();
         let mib = 1 << 20;
         assert_eq!(of(0, 0), []);
         assert_eq!(of(512, 1024), [(512, 1024)]);

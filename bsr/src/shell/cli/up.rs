@@ -16,8 +16,9 @@ use crate::shell::settings::Settings;
 
 /// Runs a node until it ends.
 pub(super) fn up(settings: &Settings, standalone: bool, log: Option<&Path>) -> Result<(), Failure> {
-    let (log, flush) = logging::open(log, Level::Info)
-        .map_err(|error| Failure::new(format!("cannot open the log {:?}: {error}", log.unwrap_or(Path::new("")))))?;
+    let (log, flush) = logging::open(log, Level::Info).map_err(|error| {
+        Failure::new(format!("cannot open the log {:?}: {error}", log.unwrap_or(Path::new(""))))
+    })?;
     logging::log_panics(log.clone());
     let ran = runtime::Builder::new_current_thread()
         .enable_all()
@@ -35,8 +36,10 @@ async fn run(settings: &Settings, standalone: bool, log: &Logger) -> Result<(), 
         None => None,
     };
     // Before the node: a signal that comes meanwhile is not lost.
-    let signals = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot wait for signals: {error}")));
-    let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+    let signals =
+        |kind| signal(kind).map_err(|error| Failure::new(format!("cannot wait for signals: {error}")));
+    let (mut terminate, mut interrupt) =
+        (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
     let node = node::start(settings, !standalone, log).await.map_err(Failure::new)?;
     let log = log.new(o!("node" => settings.name.clone()));
     info!(log, "up: drx-bsr {}", env!("CARGO_PKG_VERSION"));

@@ -29,7 +29,8 @@ impl ControlSocket {
     /// # Errors
     /// Another node has it, or the system refuses.
     pub fn claim(path: &Path) -> Result<ControlSocket, ClaimError> {
-        let failed = |what: &'static str| move |error| ClaimError::System { what, path: path.to_owned(), error };
+        let failed =
+            |what: &'static str| move |error| ClaimError::System { what, path: path.to_owned(), error };
         let taken = || ClaimError::Taken(path.to_owned());
 
         let mut lock_path = path.as_os_str().to_owned();
@@ -45,7 +46,9 @@ impl ControlSocket {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("look at")(error)),
-            Ok(there) if !there.file_type().is_socket() => return Err(ClaimError::NotASocket(path.to_owned())),
+            Ok(there) if !there.file_type().is_socket() => {
+                return Err(ClaimError::NotASocket(path.to_owned()));
+            }
             Ok(_) => match UnixStream::connect(path) {
                 Ok(_) => return Err(taken()),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {

@@ -102,7 +102,8 @@ impl File {
     pub(super) fn core(&self) -> Result<Settings, String> {
         let (net, disk, default) = (&self.net, &self.disk, Settings::default());
         let (low, high) = default.versions;
-        let versions = (net.protocol_min.map_or(low, |min| min.0), net.protocol_max.map_or(high, |max| max.0));
+        let versions =
+            (net.protocol_min.map_or(low, |min| min.0), net.protocol_max.map_or(high, |max| max.0));
         if versions.0 > versions.1 {
             return Err(format!("protocol-min {} is higher than protocol-max {}", versions.0, versions.1));
         }
@@ -126,7 +127,9 @@ impl File {
             use_rle: net.use_rle.unwrap_or(default.use_rle),
             ping_int: net.ping_int.map_or(default.ping_int, Number::seconds),
             ping_timeout: net.ping_timeout.map_or(default.ping_timeout, Number::tenths),
-            socket_check_timeout: net.socket_check_timeout.map_or(default.socket_check_timeout, Number::tenths),
+            socket_check_timeout: net
+                .socket_check_timeout
+                .map_or(default.socket_check_timeout, Number::tenths),
             timeout: net.timeout.map_or(default.timeout, Number::tenths),
             ko_count: net.ko_count.map_or(default.ko_count, |count| count.0),
             max_epoch_size: net.max_epoch_size.map_or(default.max_epoch_size, |size| size.0),
@@ -137,7 +140,9 @@ impl File {
                 OnCongestionKey::Disconnect => OnCongestion::Disconnect,
             }),
             congestion_fill: net.congestion_fill.map_or(default.congestion_fill, |fill| fill.0),
-            congestion_extents: net.congestion_extents.map_or(default.congestion_extents, |extents| extents.0),
+            congestion_extents: net
+                .congestion_extents
+                .map_or(default.congestion_extents, |extents| extents.0),
             resync_rate: disk.c_max_rate.map_or(default.resync_rate, |rate| rate.0),
             resync_window: disk.resync_window.map_or(default.resync_window, |window| window.0),
             disk_flushes: disk.disk_flushes.unwrap_or(default.disk_flushes),
@@ -167,7 +172,9 @@ fn nbd<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Address>, D::Error> 
         Some(("tcp", address)) => address.parse().ok().map(Address::Tcp),
         _ => None,
     };
-    let wrong = || D::Error::custom(format!("{text:?} is no place for an NBD server: write unix:PATH or tcp:IP:PORT"));
+    let wrong = || {
+        D::Error::custom(format!("{text:?} is no place for an NBD server: write unix:PATH or tcp:IP:PORT"))
+    };
     address.map(Some).ok_or_else(wrong)
 }
 

@@ -110,7 +110,9 @@ impl<'de> Deserialize<'de> for Rate {
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let name = String::deserialize(from)?;
-        Algorithm::of(&name).map(Hash).ok_or_else(|| D::Error::custom(format!("{name:?} is no hash that is known here")))
+        Algorithm::of(&name)
+            .map(Hash)
+            .ok_or_else(|| D::Error::custom(format!("{name:?} is no hash that is known here")))
     }
 }
 
@@ -158,7 +160,9 @@ impl Visitor<'_> for Bytes {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
-        number.checked_mul(self.bare).ok_or_else(|| E::custom(format!("{number} is not within what is possible")))
+        number
+            .checked_mul(self.bare)
+            .ok_or_else(|| E::custom(format!("{number} is not within what is possible")))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {

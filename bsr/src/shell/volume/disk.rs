@@ -101,4 +101,4 @@ pub(in crate::shell) fn lock(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-const SECTOR: u64 = 512;
+pub(in crate::shell) const SECTOR: u64 = 512;
