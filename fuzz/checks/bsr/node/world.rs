@@ -78,7 +78,8 @@ impl World {
             15 => self.seize(),
             16 => self.greet(tape),
             17 if tape.byte() < 64 => {
-                let side = tape.below(2);
+                // The victim would be primary no more, and believe in writes.
+                let side = if self.strict { PEER } else { tape.below(2) };
                 self.restart(side);
             }
             18 => self.replay(tape),
