@@ -6,54 +6,51 @@ use crate::uuid::{self, Decision, Generations, Handshake};
 use crate::wire::{self, Connection, Disk, Packet, Role, Sizes, StateWord, Stream, Uuids};
 
 impl Node {
+    /// P_SIZES: the volume is as large as the smaller disk.
     pub(super) fn sizes_came(&mut self, theirs: Sizes) {
-        let mut agreed = self.volume / SECTOR;
-        for limit in [theirs.disk, theirs.user] {
-            if limit != 0 {
-                agreed = agreed.min(limit);
-            }
-        }
-        let connecting = !self.state.is_connected();
-        if agreed * SECTOR < self.size
-            && self.state.disk >= Disk::Outdated
-            && connecting
-            && self.saved.agreed != 0
-        {
-            let (theirs, own) = (agreed * SECTOR, self.size);
+        let limits = [theirs.disk, theirs.user].into_iter().filter(|limit| *limit != 0);
+        let agreed = limits.fold(self.volume / SECTOR, u64::min) * SECTOR;
+        let in_use = self.state.is_connected() || self.state.disk >= Disk::Outdated && self.saved.agreed != 0;
+        if agreed < self.size && in_use {
+            let own = self.size;
             self.stand_alone(&format!(
-                "the other node's disk is too small: {theirs} bytes, and {own} are in use here"
-            ));
-            return;
-        }
-        if theirs.disk != 0 && self.volume / SECTOR < theirs.current && theirs.current != 0 {
-            let (own, theirs) = (self.volume, theirs.current.saturating_mul(SECTOR));
-            self.stand_alone(&format!(
-                "this disk is too small: {own} bytes, and {theirs} are in use on the other node"
+                "the other disk is too small: {agreed} bytes, and {own} are in use here"
             ));
             return;
         }
         if let Some(session) = &mut self.session {
             session.peer_sizes = Some(theirs);
         }
-        self.resize(agreed, connecting);
-    }
-
-    fn resize(&mut self, agreed: u64, connecting: bool) {
-        let bytes = agreed * SECTOR;
-        if bytes != self.size {
-            let (from, to) = (self.size, bytes);
-            self.note(
-                Severity::Info,
-                format!("the volume has {to} bytes, instead of {from}, so that it fits both disks"),
-            );
-            self.bitmap.resize(bytes, true);
-            self.size = bytes;
-            if !connecting {
-                let sizes = self.own_sizes();
-                self.send(Stream::Data, Packet::Sizes(sizes));
+        if agreed != self.size {
+            let text =
+                format!("the volume has {agreed} bytes, instead of {}: so it fits both disks", self.size);
+            self.note(Severity::Info, text);
+            self.bitmap.resize(agreed, true);
+            self.size = agreed;
+            if self.state.is_connected() {
+                self.grown();
             }
         }
         self.save_head();
+    }
+
+    /// The volume has grown while it is in use: what is new is resynced, without an exchange of bitmaps.
+    fn grown(&mut self) {
+        let sizes = self.own_sizes();
+        self.send(Stream::Data, Packet::Sizes(sizes));
+        let State { role, peer, connection, disk, peer_disk } = self.state;
+        if connection != Connection::Connected || disk.min(peer_disk) < Disk::Inconsistent {
+            return; // the bits are set: the next resync has them
+        }
+        let breaks_ties = self.session.as_ref().is_some_and(|session| session.agreed.resolve_conflicts);
+        let source = if role == peer { breaks_ties } else { role == Role::Primary };
+        self.change("the volume has grown", |state| {
+            if source {
+                (state.connection, state.peer_disk) = (Connection::SyncSource, Disk::Inconsistent);
+            } else {
+                state.connection = Connection::WFSyncUUID;
+            }
+        });
     }
 
     pub(super) fn uuids_came(&mut self, theirs: Uuids) {

@@ -241,7 +241,9 @@ impl Node {
             return;
         }
         let good = if here { state.peer_disk } else { state.disk } == Disk::UpToDate;
-        let refusal = if !state.is_connected() {
+        let refusal = if here && !self.requests.is_stable() {
+            Some(Refusal::State("writes are on their way, try again".to_owned()))
+        } else if !state.is_connected() {
             Some(Refusal::NotConnected)
         } else if state.connection != Connection::Connected {
             Some(Refusal::State(state.connection.to_string()))
@@ -334,6 +336,8 @@ impl Node {
                 {
                     RESYNC_RUNNING
                 }
+                // What is on its way may be on no other disk.
+                Some(Connection::StartingSyncS) if !self.requests.is_stable() => IN_TRANSIENT_STATE,
                 Some(Connection::StartingSyncT) if self.state.disk != Disk::UpToDate => NO_UP_TO_DATE_DISK,
                 Some(Connection::StartingSyncS)
                     if self.state.role == Role::Primary && self.state.peer_disk != Disk::UpToDate =>
@@ -443,7 +447,7 @@ fn refusal(code: i32) -> Refusal {
         NO_VERIFY_ALG => "it has no verify-alg",
         -15 => "it needs a connection",
         -17 => "it does not know that",
-        -18 => "it is between two states, try again",
+        IN_TRANSIENT_STATE => "it is between two states, try again",
         CONCURRENT => "it wants something itself, try again",
         other => return Refusal::Peer(format!("code {other}")),
     };
@@ -455,6 +459,7 @@ const TWO_PRIMARIES: i32 = -1;
 const NO_UP_TO_DATE_DISK: i32 = -2;
 const RESYNC_RUNNING: i32 = -8;
 const NO_VERIFY_ALG: i32 = -14;
+const IN_TRANSIENT_STATE: i32 = -18;
 const CONCURRENT: i32 = -19;
 /// P_CONN_ST_CHG_REQ exists.
 const VERSION_CONNECTION_WIDE: u32 = 100;

@@ -388,7 +388,10 @@ impl Node {
             write.epoch = epoch;
         }
         self.requests.in_flight += u64::from(length);
-        if self.settings.protocol == Protocol::A {
+        if self.state.disk != Disk::UpToDate {
+            // The other disk is the only good one: the write has to be there, whatever the protocol says.
+            self.end_epoch();
+        } else if self.settings.protocol == Protocol::A {
             self.requests.unsent.push_back((packets, number));
         }
     }

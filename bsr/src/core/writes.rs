@@ -86,9 +86,11 @@ impl Node {
             }
             _ => {}
         }
+        let enough = kind != AckKind::Received || self.state.disk == Disk::UpToDate;
         self.advance(ack.block_id, |write| {
             write.remote = match (kind, write.remote) {
                 (AckKind::Negative, _) => Remote::Failed,
+                (_, Remote::Pending) if !enough => Remote::Pending,
                 (_, Remote::Pending) => Remote::Done,
                 (_, remote) => remote,
             }

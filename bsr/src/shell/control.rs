@@ -131,7 +131,7 @@ pub enum Kind {
 
 impl Request {
     /// The order that it is, if it is one.
-    pub(super) fn order(&self) -> Option<Order> {
+    fn order(&self) -> Option<Order> {
         Some(match *self {
             Request::Primary { force } => Order::Primary { force },
             Request::Secondary {} => Order::Secondary,
@@ -148,12 +148,12 @@ impl Request {
 
 impl Problem {
     /// A request that is none.
-    pub(super) fn bad_request(reason: impl Into<String>) -> Problem {
+    fn bad_request(reason: impl Into<String>) -> Problem {
         Problem { kind: Kind::BadRequest, reason: reason.into() }
     }
 
     /// The node has ended, or is about to.
-    pub(super) fn ending() -> Problem {
+    fn ending() -> Problem {
         Problem { kind: Kind::Ending, reason: "the node is going down".to_owned() }
     }
 }

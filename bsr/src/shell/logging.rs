@@ -41,7 +41,12 @@ pub fn to(out: impl Write + Send + 'static, level: Level) -> (Logger, AsyncGuard
 /// From now on a panic, in whatever thread, is one line in the log instead of several on standard error.
 pub fn log_panics(log: Logger) {
     panic::set_hook(Box::new(move |info| {
-        let message = info.payload_as_str().unwrap_or("(not a text)");
+        let payload = info.payload();
+        let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+            (Some(message), _) => message,
+            (None, Some(message)) => message.as_str(),
+            (None, None) => "(not a text)",
+        };
         let at = info.location().map_or("an unknown place".to_owned(), ToString::to_string);
         crit!(log, "panic: {message}"; "at" => at);
     }));

@@ -20,7 +20,7 @@ mod run;
 use random::Random;
 use run::Runner;
 
-/// A running node. All clones are of the same one; it goes on without any of them.
+/// A running node. All clones are of the same one; without any of them it ends as by [`Handle::kill`].
 #[derive(Clone, Debug)]
 pub struct Handle {
     wishes: mpsc::Sender<Wish>,
@@ -73,6 +73,8 @@ pub enum StartError {
 #[derive(Debug)]
 enum Wish {
     Order(Order, oneshot::Sender<Result<(), Refusal>>),
+    /// The status is to be told as it is now.
+    Tell(oneshot::Sender<()>),
     Kill,
 }
 
@@ -146,7 +148,16 @@ impl Handle {
         self.status.borrow().clone()
     }
 
-    /// How it is, in words.
+    /// How it is, all of it as of now.
+    pub async fn status_now(&self) -> Status {
+        let (told, telling) = oneshot::channel();
+        // Without a node it stays as it was last.
+        let _ = self.wishes.send(Wish::Tell(told)).await;
+        let _ = telling.await;
+        self.status()
+    }
+
+    /// How it is, in words: as [`Handle::status`].
     pub fn report(&self) -> Report {
         let Identity { name, protocol, nbd } = &*self.identity;
         let clients = nbd.as_ref().map_or(0, |(_, in_use)| in_use.clients() as u64);

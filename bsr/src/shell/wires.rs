@@ -52,7 +52,13 @@ impl Wires {
         self.meta.hungry = false;
     }
 
-    /// Queues a packet; [`Wires::progress`] sends it.
+    /// Sends of what is queued what TCP takes at once; [`Wires::progress`] sends the rest.
+    pub(super) fn push(&mut self) {
+        self.meta.push();
+        self.data.push();
+    }
+
+    /// Queues a packet, for [`Wires::push`].
     pub(super) fn send(&mut self, stream: Stream, packet: &Packet) {
         let encoded = self.encoder.encode(stream, packet);
         self.wire(stream).queue.push_back(encoded);
@@ -111,7 +117,7 @@ impl Wires {
             let mut progress = false;
             for (wire, read) in [(&mut self.meta, true), (&mut self.data, data)] {
                 progress |= wire.write(context);
-                progress |= read && !self.broken && wire.read(context);
+                progress |= !self.broken && (wire.ended.is_some() || read && wire.read(context));
             }
             if progress { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -200,7 +206,7 @@ impl Wire {
 
     /// Whether there is something to be looked at.
     fn read(&mut self, context: &mut Context<'_>) -> bool {
-        if !self.hungry || self.ended.is_some() {
+        if !self.hungry {
             return true;
         }
         match self.fill(context) {
@@ -228,51 +234,66 @@ impl Wire {
         }
     }
 
-    /// Writes as much as TCP takes, but not for ever. Whether a packet went out, or nothing will any more.
+    /// Writes as much as TCP takes, but not for ever. Whether something went out, or nothing will any more.
     fn write(&mut self, context: &mut Context<'_>) -> bool {
         let (mut bytes, sent) = (0, self.sent);
         while !self.queue.is_empty() && bytes < WRITE_AT_A_TIME {
-            match self.write_once(context) {
-                Poll::Ready(Ok(more)) => bytes += more,
-                Poll::Ready(Err(error)) => {
-                    // What cannot go is of no use. What has come may be.
-                    self.queue.clear();
-                    self.ended.get_or_insert(error.to_string());
+            match self.write_once() {
+                Ok(more) => bytes += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.stream.poll_write_ready(context) {
+                        Poll::Ready(_) => {}
+                        Poll::Pending => return self.sent != sent,
+                    }
+                }
+                Err(error) => {
+                    self.cannot_write(&error);
                     return true;
                 }
-                Poll::Pending => return self.sent != sent,
             }
         }
         bytes > 0
     }
 
-    fn write_once(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_write_ready(context))?;
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut used = 0;
-            let mut skip = self.out;
-            let pieces = self.queue.iter().flat_map(|encoded| [&encoded.head, &encoded.payload]);
-            for piece in pieces {
-                let rest = piece.get(skip..).unwrap_or_default();
-                skip = skip.saturating_sub(piece.len());
-                if rest.is_empty() {
-                    continue;
-                }
-                let Some(slice) = slices.get_mut(used) else { break };
-                *slice = IoSlice::new(rest);
-                used += 1;
-            }
-            match self.stream.try_write_vectored(&slices[..used]) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(bytes) => {
-                    self.advance(bytes);
-                    return Poll::Ready(Ok(bytes));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+    /// Writes what TCP takes at once.
+    fn push(&mut self) {
+        let mut bytes = 0;
+        while !self.queue.is_empty() && bytes < WRITE_AT_A_TIME {
+            match self.write_once() {
+                Ok(more) => bytes += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => self.cannot_write(&error),
             }
         }
+    }
+
+    /// What cannot go is of no use. What has come may be.
+    fn cannot_write(&mut self, error: &io::Error) {
+        self.queue.clear();
+        self.out = 0;
+        self.ended.get_or_insert(error.to_string());
+    }
+
+    fn write_once(&mut self) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut used = 0;
+        let mut skip = self.out;
+        for piece in self.queue.iter().flat_map(|encoded| [&encoded.head, &encoded.payload]) {
+            let rest = piece.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(piece.len());
+            if rest.is_empty() {
+                continue;
+            }
+            let Some(slice) = slices.get_mut(used) else { break };
+            *slice = IoSlice::new(rest);
+            used += 1;
+        }
+        let bytes = self.stream.try_write_vectored(&slices[..used])?;
+        if bytes == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.advance(bytes);
+        Ok(bytes)
     }
 
     fn advance(&mut self, bytes: usize) {

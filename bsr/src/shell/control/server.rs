@@ -74,6 +74,7 @@ struct Server {
 /// An answer, as soon as it is there.
 enum Coming {
     Now(Answer),
+    Status,
     Order(oneshot::Receiver<Result<(), Refusal>>),
     /// Whether the bytes belong to the answer.
     Request(oneshot::Receiver<Result<Bytes, RequestError>>, bool),
@@ -120,9 +121,6 @@ impl Server {
     /// Begins to do what is asked for. An error: it is not known where the next request begins, or was never meant to be.
     async fn request(&self, line: &[u8], from: &mut BufReader<OwnedReadHalf>) -> Result<Coming, String> {
         let request: Request = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-        if let Some(order) = request.order() {
-            return Ok(Coming::Order(self.node.begin(order).await));
-        }
         let request = match request {
             Request::Wait { connection, role, disk, verifying, milliseconds } => {
                 let condition = Condition {
@@ -146,7 +144,10 @@ impl Server {
                 }
             }
             Request::Flush {} => core::Request::Flush,
-            _ => return Ok(Coming::Now(Answer::Status(Box::new(self.node.report())))),
+            other => match other.order() {
+                Some(order) => return Ok(Coming::Order(self.node.begin(order).await)),
+                None => return Ok(Coming::Status),
+            },
         };
         let reads = matches!(request, core::Request::Read { .. });
         let (reply, answer) = oneshot::channel();
@@ -176,6 +177,10 @@ impl Server {
     async fn come(&self, coming: Coming) -> (Answer, Bytes) {
         let answer = match coming {
             Coming::Now(answer) => answer,
+            Coming::Status => {
+                self.node.status_now().await;
+                Answer::Status(Box::new(self.node.report()))
+            }
             Coming::Order(done) => match done.await {
                 Ok(Ok(())) => Answer::Done {},
                 Ok(Err(refusal)) => Answer::Error(refusal.into()),

@@ -156,6 +156,7 @@ impl Runner {
             if self.node.deadline().is_some_and(|deadline| deadline <= self.now()) {
                 self.handle(Event::Timer);
             }
+            self.push();
             match self.turn().await {
                 // What is due is done above.
                 Turn::Due | Turn::Finished => {}
@@ -293,10 +294,15 @@ impl Runner {
                 Err(breakage) => self.handle(Event::Broken(breakage)),
             }
         }
-        if let Line::Open(wires) = &mut self.line
-            && let Some(packets) = wires.sent()
-        {
-            self.handle(Event::Sent { packets });
+    }
+
+    /// What the turn has brought forth goes out, and the core hears how much of it did.
+    fn push(&mut self) {
+        if let Line::Open(wires) = &mut self.line {
+            wires.push();
+            if let Some(packets) = wires.sent() {
+                self.handle(Event::Sent { packets });
+            }
         }
     }
 
@@ -349,6 +355,12 @@ impl Runner {
                 let id = self.id();
                 self.ordered.insert(id, Ordered { reply, down: order == Order::Down });
                 self.handle(Event::Order { id, order });
+            }
+            Some(Wish::Tell(told)) => {
+                self.untold = Some(self.begin);
+                self.tell();
+                // Who asked may have gone.
+                let _ = told.send(());
             }
             Some(Wish::Kill) => self.end = Some((End::Killed, None)),
             // Nobody could ever order anything again, not even to go down.

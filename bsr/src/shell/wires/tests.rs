@@ -58,6 +58,7 @@ async fn packets_arrive_as_they_were_sent() {
     for packet in &packets {
         assert_eq!(next(&mut other, &mut one).await, Ok((Stream::Data, packet.clone())));
     }
+    one.push();
     assert_eq!(one.sent(), Some(6));
     assert_eq!(one.sent(), None);
     assert!(other.packet(true).unwrap().is_none());
