@@ -158,13 +158,24 @@ impl Node {
                     present.inbound.backlog -= weight;
                     self.peer_job_done(job, result);
                 }
-                _ => self.late(&job, &result),
+                _ => self.late(weight, &job, &result),
             },
         }
     }
 
+    /// The session is over: what it has under way is still there, and whoever connects again and again must not get
+    /// more and more of it.
+    pub(super) fn jobs_lost_peer(&mut self, over: u64) {
+        let weights = self.jobs.values().map(|job| match job {
+            Job::Peer { session, weight, .. } if *session == over => *weight,
+            _ => 0,
+        });
+        self.late += weights.sum::<u64>();
+    }
+
     /// What was for a session that is over: nobody waits for it, but the disk has it.
-    fn late(&mut self, job: &PeerJob, result: &Result<Bytes, String>) {
+    fn late(&mut self, weight: u64, job: &PeerJob, result: &Result<Bytes, String>) {
+        self.late -= weight;
         if let (PeerJob::Resync { offset, length }, Err(_)) = (job, result) {
             self.bitmap.set_out_of_sync(*offset, u64::from(*length));
         }
