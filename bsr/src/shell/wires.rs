@@ -140,28 +140,15 @@ impl Wires {
         .await;
     }
 
-    /// Sends what is queued, then closes both; after `limit` at the latest.
+    /// Sends what is queued, then closes data, and meta a little later; after `limit` at the latest. A kernel that sees
+    /// the end of meta before it has taken down data calls it a fault, and does so loudly.
     pub(super) async fn finish(mut self, limit: Duration) {
         let gone = async {
-            // What was received and not read would turn the close into a reset, and that could overtake what was sent:
-            // so all is read, until the other side has closed.
-            poll_fn(|context| {
-                let mut done = true;
-                for wire in [&mut self.meta, &mut self.data] {
-                    while wire.write(context) {}
-                    if wire.queue.is_empty() && !wire.shut {
-                        wire.shut = true;
-                        // Where it fails there is nothing left to be shut.
-                        let _ = SockRef::from(&wire.stream).shutdown(Shutdown::Write);
-                    }
-                    while wire.ended.is_none() && wire.fill(context).is_ready() {
-                        wire.input.clear();
-                    }
-                    done &= wire.ended.is_some();
-                }
-                if done { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
+            self.meta.flush().await;
+            self.data.finish().await;
+            // When it ends sooner all is well.
+            let _ = timeout(META_LATER, self.meta.drain()).await;
+            self.meta.finish().await;
         };
         // Too late is what it is: they are closed now.
         let _ = timeout(limit, gone).await;
@@ -253,6 +240,47 @@ impl Wire {
         }
     }
 
+    /// Sends what is queued, then ends, until the other side has ended, too.
+    async fn finish(&mut self) {
+        poll_fn(|context| {
+            while self.write(context) {}
+            if self.queue.is_empty() && !self.shut {
+                self.shut = true;
+                // Where it fails there is nothing left to be shut.
+                let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+            }
+            self.poll_drain(context)
+        })
+        .await;
+    }
+
+    /// Sends what is queued.
+    async fn flush(&mut self) {
+        poll_fn(|context| {
+            while self.write(context) {}
+            if self.queue.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Sends what is queued, and reads until the other side has ended.
+    async fn drain(&mut self) {
+        poll_fn(|context| {
+            while self.write(context) {}
+            self.poll_drain(context)
+        })
+        .await;
+    }
+
+    /// What was received and not read would turn the close into a reset, and that could overtake what was sent.
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.ended.is_none() {
+            ready!(self.fill(context));
+            self.input.clear();
+        }
+        Poll::Ready(())
+    }
+
     /// Writes as much as TCP takes, but not for ever. Whether something went out, or nothing will any more.
     fn write(&mut self, context: &mut Context<'_>) -> bool {
         let (mut bytes, sent) = (0, self.sent);
@@ -342,6 +370,8 @@ const PACKET_COST: u64 = 192;
 const DATA_QUEUE: u64 = 128 << 20;
 /// Acknowledgements of 64 MiB in writes of 512 bytes, twice.
 const META_QUEUE: u64 = 64 << 20;
+/// So much later than data meta is closed: as a DRBD does it.
+const META_LATER: Duration = Duration::from_millis(20);
 /// A read of data: some dozen small writes, or part of a large one, for which there is more room when its header is there.
 const DATA_READ: usize = 64 << 10;
 /// A read of meta: hundreds of packets.
