@@ -34,6 +34,8 @@ impl Node {
             OnCongestion::PullAhead => {
                 self.change(&why, |state| state.connection = Connection::Ahead);
                 self.send_state();
+                // With extents it may be that nothing is under way: then no acknowledgement will come.
+                self.consider_return();
             }
             OnCongestion::Disconnect => self.stand_alone(&why),
         }
