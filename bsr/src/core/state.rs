@@ -90,11 +90,17 @@ impl Node {
     /// What follows, whoever changed it.
     fn changed(&mut self, old: State, new: State) {
         use Connection as C;
-        if lost(old.peer_disk, new.peer_disk) && new.role == Role::Primary && new.disk == Disk::UpToDate {
-            // From now on this data goes its own way: the bitmap tells the differences since here.
-            if self.generations.bitmap == 0 {
-                let fresh = self.random.next();
-                self.generations.rotate_for_new(fresh);
+        // Applications write here only from now on: those of this node, or of a primary that has lost its own disk.
+        let begins = lost(old.peer_disk, new.peer_disk)
+            || old.peer != Role::Primary && new.peer == Role::Primary && new.peer_disk <= Disk::Failed;
+        let used = new.role == Role::Primary || new.peer == Role::Primary;
+        if begins && used && new.disk == Disk::UpToDate && self.generations.bitmap == 0 {
+            // This data goes its own way: the bitmap tells the differences since here.
+            let fresh = self.random.next();
+            self.generations.rotate_for_new(fresh);
+            if new.connection >= C::Connected {
+                // It takes over the generation at the end of a resync, as it was told.
+                self.send_uuids();
             }
         }
         if new.disk == Disk::UpToDate && new.peer_disk == Disk::UpToDate && new.connection == C::Connected {
