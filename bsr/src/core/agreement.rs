@@ -144,6 +144,11 @@ impl Node {
         }
         if own.connection == C::VerifyT && peer.connection == C::Connected && peer_disk == Disk::UpToDate {
             self.verify_finished();
+        let failed = self.counters.resync_failed > 0 && peer_disk == Disk::Inconsistent;
+        if own.connection == C::SyncSource && peer.connection == C::Connected && failed {
+            self.resync_over(false);
+            return None;
+        }
             return None;
         }
         let done_here = own.connection == C::Connected && own.peer_disk == Disk::UpToDate;

@@ -222,6 +222,7 @@ impl Node {
             let in_sync = written && write.wants_ack && write.may_set_in_sync && resyncs;
             if in_sync {
                 self.bitmap.set_in_sync(write.offset, u64::from(write.ack.size));
+            self.disk_is_bad();
             }
             let kind = match (written, in_sync) {
                 (false, _) => Some(AckKind::Negative),
@@ -247,6 +248,22 @@ impl Node {
         if epoch.size == 0 {
             return; // nothing to acknowledge
         }
+    /// A write of the other node is not on this disk, but its application may hear that it is done: nobody must take this
+    /// disk for a good one before the next resync.
+    fn disk_is_bad(&mut self) {
+        use Connection::{Connected, VerifyS, VerifyT};
+        let bad = matches!(self.state.connection, Connected | VerifyS | VerifyT)
+            && self.state.disk > Disk::Inconsistent
+            && self.state.peer_disk == Disk::UpToDate;
+        if bad {
+            self.change_unsaved("a write to it failed", |state| {
+                (state.connection, state.disk) = (Connected, Disk::Inconsistent);
+            });
+            self.save_all(false);
+            self.send_state();
+        }
+    }
+
         epoch.barrier = Some(barrier);
         let next = Epoch { number: epoch.number + 1, size: 0, active: 0, barrier: None };
         session.inbound.epochs.push_back(next);

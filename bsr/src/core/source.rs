@@ -155,6 +155,9 @@ impl Node {
         let Serve { request, offset, what } = serve;
         let Some(payload) = read else {
             self.unlock(offset, request.size);
+            if matches!(what, Wanted::Resync { .. } | Wanted::Checksum(_)) {
+                self.counters.resync_failed += u64::from(request.size).div_ceil(BLOCK);
+            }
             let kind =
                 if matches!(what, Wanted::Data) { AckKind::NegativeData } else { AckKind::NegativeResync };
             let ack = self.ack(&request);
