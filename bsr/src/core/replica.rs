@@ -39,6 +39,13 @@ struct Epoch {
     barrier: Option<u32>,
 }
 
+impl Inbound {
+    /// Whether something waits for its epoch.
+    pub(super) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+}
+
 impl Default for Inbound {
     fn default() -> Inbound {
         let epochs = VecDeque::from([Epoch { number: 0, size: 0, active: 0, barrier: None }]);
