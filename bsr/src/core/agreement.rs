@@ -144,13 +144,13 @@ impl Node {
                 return None;
             }
         }
-        if own.connection == C::VerifyT && peer.connection == C::Connected && peer_disk == Disk::UpToDate {
-            self.verify_finished();
         let failed = self.counters.resync_failed > 0 && peer_disk == Disk::Inconsistent;
         if own.connection == C::SyncSource && peer.connection == C::Connected && failed {
             self.resync_over(false);
             return None;
         }
+        if own.connection == C::VerifyT && peer.connection == C::Connected && peer_disk == Disk::UpToDate {
+            self.verify_finished();
             return None;
         }
         let done_here = own.connection == C::Connected && own.peer_disk == Disk::UpToDate;

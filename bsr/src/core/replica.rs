@@ -222,6 +222,7 @@ impl Node {
     fn peer_write_done(&mut self, write: &PeerWrite, written: bool) {
         if !written {
             self.bitmap.set_out_of_sync(write.offset, u64::from(write.ack.size));
+            self.disk_is_bad();
         }
         if !write.more {
             let resyncs = (Connection::SyncSource..=Connection::PausedSyncT).contains(&self.state.connection);
@@ -229,7 +230,6 @@ impl Node {
             let in_sync = written && write.wants_ack && write.may_set_in_sync && resyncs;
             if in_sync {
                 self.bitmap.set_in_sync(write.offset, u64::from(write.ack.size));
-            self.disk_is_bad();
             }
             let kind = match (written, in_sync) {
                 (false, _) => Some(AckKind::Negative),
@@ -248,13 +248,6 @@ impl Node {
         self.finish_epochs();
     }
 
-    /// P_BARRIER.
-    pub(super) fn epoch_ends(&mut self, barrier: u32) {
-        let Some(session) = &mut self.session else { return };
-        let Some(epoch) = session.inbound.epochs.back_mut() else { return };
-        if epoch.size == 0 {
-            return; // nothing to acknowledge
-        }
     /// A write of the other node is not on this disk, but its application may hear that it is done: nobody must take this
     /// disk for a good one before the next resync.
     fn disk_is_bad(&mut self) {
@@ -271,6 +264,13 @@ impl Node {
         }
     }
 
+    /// P_BARRIER.
+    pub(super) fn epoch_ends(&mut self, barrier: u32) {
+        let Some(session) = &mut self.session else { return };
+        let Some(epoch) = session.inbound.epochs.back_mut() else { return };
+        if epoch.size == 0 {
+            return; // nothing to acknowledge
+        }
         epoch.barrier = Some(barrier);
         let next = Epoch { number: epoch.number + 1, size: 0, active: 0, barrier: None };
         session.inbound.epochs.push_back(next);

@@ -24,6 +24,9 @@ impl State {
             }
             return self;
         }
+        if self.connection > C::Connected && self.peer_disk <= Disk::Failed {
+            self.connection = C::Connected; // without its disk there is nothing to be resynced or compared
+        }
         let (disk, peer_disk) = match self.connection {
             C::WFBitMapT | C::PausedSyncT | C::StartingSyncT | C::WFSyncUUID | C::Behind => {
                 ((Disk::Inconsistent, Disk::Outdated), (Disk::UpToDate, Disk::UpToDate))
@@ -116,7 +119,8 @@ impl Node {
             C::SyncTarget if !matches!(old.connection, C::SyncTarget | C::PausedSyncT) => self.begin_target(),
             _ => {}
         }
-        if old.connection > C::Connected && new.connection <= C::Connected {
+        let ended = new.connection <= C::Connected || new.connection == C::Behind;
+        if old.connection > C::Connected && old.connection != new.connection && ended {
             self.resync_left(old.connection);
         }
     }

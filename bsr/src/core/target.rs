@@ -95,6 +95,7 @@ impl Node {
             let Some(session) = &mut self.session else { return };
             let Some(resync) = &mut session.resync else { return };
             resync.flights.insert(offset, length);
+            resync.ending = Ending::Not; // an answer to an earlier ping says nothing about this one
             resync.in_flight += u64::from(length);
             if self.settings.checksum.is_some() && session.agreed.version >= VERSION_CHECKSUM {
                 self.peer_disk(PeerJob::OwnChecksum { offset, length }, Operation::Read { offset, length });
@@ -211,6 +212,9 @@ impl Node {
     }
 
     pub(super) fn resync_written(&mut self, offset: u64, length: u32, written: bool) {
+        if !self.flies(offset, length) {
+            return; // of a resync that is over: the source may have newer data by now, and the block counts as different
+        }
         if written {
             self.bitmap.set_in_sync(offset, u64::from(length));
         } else {
@@ -312,8 +316,12 @@ impl Node {
     }
 
     /// A resync or a verify is over, or its connection is.
-    pub(super) fn resync_left(&mut self, _from: Connection) {
+    pub(super) fn resync_left(&mut self, from: Connection) {
+        if matches!(from, Connection::VerifyS | Connection::VerifyT) && self.bitmap.is_dirty() {
+            self.save_all(false); // what was found so far
+        }
         if let Some(session) = &mut self.session {
+            session.serving.locks = super::disk::Locks::default();
             session.resync = None;
             session.verify = None;
             session.ahead_until = None;
