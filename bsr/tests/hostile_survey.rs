@@ -8,8 +8,22 @@ static LAST: Mutex<String> = Mutex::new(String::new());
 fn survey() {
     std::panic::set_hook(Box::new(|info| {
         let bt = std::backtrace::Backtrace::force_capture().to_string();
-        let frames: Vec<&str> = bt.lines().filter(|l| l.contains(" at ") && (l.contains("src/core") || l.contains("bsr/src")|| l.contains("src/bitmap"))&& !l.contains("rustc")).take(2).map(str::trim).collect();
-        *LAST.lock().unwrap() = format!("{} | {} | {}", info.location().unwrap(), info.payload_as_str().unwrap_or("?").chars().take(260).collect::<String>(), frames.join(" < "));
+        let frames: Vec<&str> = bt
+            .lines()
+            .filter(|l| {
+                l.contains(" at ")
+                    && (l.contains("src/core") || l.contains("bsr/src") || l.contains("src/bitmap"))
+                    && !l.contains("rustc")
+            })
+            .take(2)
+            .map(str::trim)
+            .collect();
+        *LAST.lock().unwrap() = format!(
+            "{} | {} | {}",
+            info.location().unwrap(),
+            info.payload_as_str().unwrap_or("?").chars().take(260).collect::<String>(),
+            frames.join(" < ")
+        );
     }));
     let seeds: u64 = std::env::var("DRX_SEEDS").unwrap().parse().unwrap();
     let mut all = std::collections::BTreeMap::<String, (u64, Vec<u64>, String)>::new();
@@ -24,9 +38,15 @@ fn survey() {
             let key = last.split(" | ").next().unwrap().to_owned() + last.rsplit(" | ").next().unwrap();
             let e = all.entry(key).or_insert((0, vec![], last));
             e.0 += 1;
-            if e.1.len() < 6 { e.1.push(seed); }
+            if e.1.len() < 6 {
+                e.1.push(seed);
+            }
         }
-        if begin.elapsed().as_secs() > 5 { println!("seed {seed} took {:?}", begin.elapsed()); }
+        if begin.elapsed().as_secs() > 5 {
+            println!("seed {seed} took {:?}", begin.elapsed());
+        }
     }
-    for (_, (n, seeds, last)) in all { println!("{n} {seeds:?}\n    {last}"); }
+    for (_, (n, seeds, last)) in all {
+        println!("{n} {seeds:?}\n    {last}");
+    }
 }
