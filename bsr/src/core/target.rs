@@ -232,7 +232,8 @@ impl Node {
                     Severity::Warning,
                     format!("the other node cannot read {} bytes at {offset}", ack.size),
                 );
-                self.counters.resync_failed += u64::from(ack.size).div_ceil(BLOCK);
+                // A write that came meanwhile may have brought some of it: those blocks have not failed.
+                self.counters.resync_failed += self.bitmap.weight_of(offset, u64::from(ack.size));
             }
             _ => {} // cancelled: it stays set, for the next resync
         }
@@ -241,8 +242,10 @@ impl Node {
 
     fn landed(&mut self, offset: u64, length: u32) {
         if let Some(resync) = self.session.as_mut().and_then(|session| session.resync.as_mut())
-            && resync.flights.remove(&offset).is_some()
+            // What an earlier resync of this session still wrote is none of its.
+            && resync.flights.get(&offset) == Some(&length)
         {
+            resync.flights.remove(&offset);
             resync.in_flight -= u64::from(length);
         }
     }
