@@ -25,9 +25,18 @@ pub(super) enum Job {
     Promote(Id),
     /// What the other node may hear when it is stable here, in the session with this number: else a crash would make it
     /// know of a generation that this node has never heard of.
-    Announce(u64, Packet),
+    Announce(u64, Announcement),
     /// Something for the other node, in the session with this number; and how many bytes of its backlog that is.
     Peer { session: u64, weight: u64, job: PeerJob },
+}
+
+/// What the other node is to hear, once it is stable here.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Announcement {
+    /// P_SYNC_UUID.
+    SyncUuid(u64),
+    /// P_STATE.
+    State,
 }
 
 /// What a disk operation for the other node is for.
@@ -135,9 +144,13 @@ impl Node {
             }
             Job::Activate => self.requests.activated(),
             Job::Promote(id) => self.done(id, Ok(())),
-            Job::Announce(session, packet) => {
+            Job::Announce(session, announcement) => {
                 if self.session.as_ref().is_some_and(|present| present.number == session) {
-                    self.send(Stream::Data, packet);
+                    match announcement {
+                        Announcement::SyncUuid(uuid) => self.send(Stream::Data, Packet::SyncUuid(uuid)),
+                        // As it is by now.
+                        Announcement::State => self.send_state(),
+                    }
                 }
             }
             Job::Peer { session, weight, job } => match &mut self.session {
