@@ -23,6 +23,8 @@ pub(super) enum Job {
     Activate,
     /// The save that makes this node primary; whose order it was.
     Promote(Id),
+    /// A save that nobody waits for, and its bytes.
+    Save(u64),
     /// What the other node may hear when it is stable here, in the session with this number: else a crash would make it
     /// know of a generation that this node has never heard of.
     Announce(u64, Announcement),
@@ -142,6 +144,7 @@ impl Node {
             Job::Flush(id) => {
                 self.complete(id, result.map(|_| Bytes::new()).map_err(super::RequestError::Disk));
             }
+            Job::Save(weight) => self.late -= weight,
             Job::Activate => self.requests.activated(),
             Job::Promote(id) => self.done(id, Ok(())),
             Job::Announce(session, announcement) => {
