@@ -5,7 +5,8 @@ use std::time::Duration;
 use drx_bsr::core::{Order, Settings};
 use drx_bsr::digest::Algorithm;
 use drx_bsr::wire::{
-    AckKind, BlockAck, Connection, DataBlock, Disk, ID_SYNCER, Packet, Role, StateChange, Stream, Uuids,
+    AckKind, BlockAck, BlockDescriptor, Connection, DataBlock, Disk, ID_SYNCER, Packet, Role, StateChange,
+    Stream, Uuids,
 };
 
 use crate::stage::{GENERATION, Stage, VOLUME, good, uuids};
@@ -183,25 +184,34 @@ fn a_resync_that_failed_on_the_other_disk_is_not_done() {
     assert_ne!(status.generations.bitmap, 0, "the bitmap still tells the differences");
 }
 
-/// A block that an earlier resync of the session still wrote has the place of one that this one has asked for.
+/// A source that does not keep up goes ahead in the midst of a resync: what it says is out of sync from then on must not
+/// be cleared by what this node still writes of that resync.
 #[test]
 fn two_resyncs_of_a_session_do_not_mix() {
-    let mut stage = target(Settings { resync_window: 4 << 20, ..Settings::default() });
+    let mut stage = target(Settings::default());
     stage.gets(Packet::ResyncReply(block(0, 128 << 10)));
     stage.says(Role::Primary, Connection::Ahead, Disk::UpToDate, Disk::Consistent);
     stage.is(Connection::Behind);
-    // Only the first block is still to be done when the second resync begins.
+    stage.gets(Packet::OutOfSync(BlockDescriptor { sector: 0, size: 4096 }));
+    stage.gets(Packet::ResyncReply(block(256, 128 << 10))); // sent before it heard of that
+    stage.is(Connection::Behind);
     stage.gets(Packet::SyncUuid(0x44));
     stage.is(Connection::SyncTarget);
+    stage.sent.clear();
     stage.all_done();
-    stage.is(Connection::SyncTarget);
-    let asked: Vec<u64> = stage
-        .sent
-        .iter()
-        .filter_map(|(_, packet)| match packet {
-            Packet::ResyncRequest(request) => Some(request.sector * 512),
-            _ => None,
-        })
-        .collect();
-    assert!(asked.iter().all(|offset| *offset < VOLUME), "{asked:?}");
+    assert_eq!(stage.node.status().out_of_sync, VOLUME, "nothing is in sync before it is asked for again");
+    let ack = BlockAck { sector: 0, block_id: ID_SYNCER, size: 128 << 10, sequence: 0 };
+    assert!(stage.sent.contains(&(Stream::Meta, Packet::Ack(AckKind::Negative, ack))));
+    stage.gets(Packet::ResyncReply(block(0, 128 << 10)));
+    stage.all_done();
+    assert_eq!(stage.node.status().out_of_sync, VOLUME / 2);
+}
+
+/// The second one might overwrite what was written there since.
+#[test]
+fn an_answer_of_a_resync_comes_once() {
+    let mut stage = target(Settings::default());
+    stage.gets(Packet::ResyncReply(block(0, 128 << 10)));
+    stage.gets(Packet::ResyncReply(block(0, 128 << 10)));
+    stage.told("a resync of 131072 bytes at sector 0 came, which nobody asked for");
 }
