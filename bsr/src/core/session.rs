@@ -207,6 +207,7 @@ impl Node {
         self.last_break = Some(format!("{through}: {why}"));
         // Before the states change: a new generation begins with them, and its bitmap has to have these blocks.
         self.writes_lost_peer();
+        self.jobs_lost_peer(session.number);
         self.push(Action::Close { flush });
         self.change(why, |state| state.connection = through);
         self.reads_lost_peer();
