@@ -249,3 +249,6 @@ const READ: u32 = 256;
 const BYTES_PER_SECOND: f64 = (8 << 20) as f64;
 /// Who fell behind makes up for this much of it.
 const BURST: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -206,3 +206,6 @@ const RESYNC_RATE: u64 = 40 << 20;
 const CONNECT_INT: Duration = Duration::from_millis(100);
 const CHECK: Duration = Duration::from_millis(150);
 const TCP_ACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ mod tests {
     fn a_block_has_to_hold_what_was_last_written_to_it() {
         let mut content = Content::new(image::BYTES + 8 * BLOCK as u64);
         let before = read(&content);
-        assert_eq!(content.differences(0, &before), []);
+        assert_eq!(content.differences(0, &before), [0u64; 0]);
         let image = image::BYTES / BLOCK as u64;
         content.wrote(0..image, Source::Image);
         content.wrote(image + 2..image + 5, Source::Pattern(7));
@@ -99,10 +99,10 @@ mod tests {
         let expected: Vec<u64> = (0..image).chain(image + 2..image + 6).collect();
         assert_eq!(content.differences(0, &before), expected);
         let mut after = read(&content);
-        assert_eq!(content.differences(0, &after), []);
+        assert_eq!(content.differences(0, &after), [0u64; 0]);
         after[3 * BLOCK + 17] ^= 1;
         assert_eq!(content.differences(0, &after), [3]);
         assert_eq!(content.differences(3, &after[3 * BLOCK..4 * BLOCK]), [3]);
-        assert_eq!(content.differences(4, &after[4 * BLOCK..]), []);
+        assert_eq!(content.differences(4, &after[4 * BLOCK..]), [0u64; 0]);
     }
 }

@@ -9,7 +9,7 @@ pub(super) const BLOCK: usize = 4096;
 /// One of its blocks, of those that are not all zero; otherwise, and beyond its end, none.
 pub(super) fn block(number: u64) -> Option<&'static [u8]> {
     let (records, _) = KEPT.as_chunks::<RECORD>();
-    let found = records.binary_search_by_key(&number, |record| number_of(record)).ok()?;
+    let found = records.binary_search_by_key(&number, number_of).ok()?;
     Some(&records[found][NUMBER..])
 }
 
