@@ -15,7 +15,8 @@ BLOCK = 4096   # what one bit of the bitmap stands for
 SURPRISE = re.compile(r'ASSERT|\bBUG\b|Call Trace|[Uu]nexpected|\bBAD\b|[Pp]rotocol ?[Ee]rror|magic|[Ii]nvalid |mismatch|'
                       r'out of order|negative|Remote failed|LOGIC|FIXME|digest')
 # What it warns of in the ordinary course of things.
-ORDINARY = (r'initial packet \w crossed', r'Discarding network configuration', r'Forced to consider local data as UpToDate')
+ORDINARY = (r'initial packet \w crossed', r'Error receiving initial packet', r'connect failed, err', r'Discarding network configuration',
+            r'Forced to consider local data as UpToDate', r'Considerable difference in lower level device sizes')
 
 
 def blocks(writes):
@@ -30,7 +31,6 @@ class Pair:
         self.kernel, self.peer, self.report, self.protocol = kernel, peer, report, protocol
         self.nodes, self.random = (kernel, peer), random.Random(seed)
         self.pool, self.size, self.image, self.expected = ThreadPoolExecutor(8), 0, bytearray(), []
-        self.options = {}
 
     def other(self, node): return self.nodes[node is self.kernel]
 
@@ -60,12 +60,11 @@ class Pair:
         with self.report.timed('   connected, up to date') as t:
             t.note = self.both(UP, within)
 
-    def configure(self, **net):
-        """Both come up anew with these options."""
-        self.options = net
+    def configure(self, protocol=None, own={}, **net):
+        """Both come up anew with these options; `own` are drx-bsr's alone."""
         self.each(lambda node: node.down())
         for node in self.nodes:
-            node.configure(self.protocol, **net)
+            node.configure(protocol or self.protocol, **net, **(own if node is self.peer else {}))
             node.up()
         self.up()
 
@@ -104,6 +103,8 @@ class Pair:
 
     @contextlib.contextmanager
     def primary(self, node):
+        """With `node` as primary."""
+        node.wait(r'ro:\w+/(Secondary|Unknown)', 10)   # it has heard that the other one is primary no more
         node.primary()
         yield node
         node.secondary()
@@ -155,17 +156,17 @@ class Pair:
 
 
 class Writer(threading.Thread):
-    """Writes to a node, one write after the other, until it is told to stop, or fails."""
+    """Writes to a node, one write after the other, until it is told to stop, has written the `most`, or fails."""
 
-    def __init__(self, pair, node, at_once=1):
+    def __init__(self, pair, node, most=1 << 30):
         super().__init__(daemon=True)
-        self.pair, self.node, self.at_once = pair, node, at_once
+        self.pair, self.node, self.most = pair, node, most
         self.acknowledged, self.uncertain, self.error, self.stopping = 0, [], None, threading.Event()
         self.start()
 
     def run(self):
-        while not self.stopping.is_set():
-            writes = self.pair.some_writes(self.at_once)
+        while not self.stopping.is_set() and self.acknowledged < self.most:
+            writes = self.pair.some_writes(1)
             self.uncertain = writes
             try:
                 self.node.write(writes, 60)

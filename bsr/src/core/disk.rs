@@ -23,11 +23,22 @@ pub(super) enum Job {
     Activate,
     /// The save that makes this node primary; whose order it was.
     Promote(Id),
+    /// A save that nobody waits for, and its bytes.
+    Save(u64),
     /// What the other node may hear when it is stable here, in the session with this number: else a crash would make it
     /// know of a generation that this node has never heard of.
-    Announce(u64, Packet),
+    Announce(u64, Announcement),
     /// Something for the other node, in the session with this number; and how many bytes of its backlog that is.
     Peer { session: u64, weight: u64, job: PeerJob },
+}
+
+/// What the other node is to hear, once it is stable here.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Announcement {
+    /// P_SYNC_UUID.
+    SyncUuid(u64),
+    /// P_STATE.
+    State,
 }
 
 /// What a disk operation for the other node is for.
@@ -39,10 +50,10 @@ pub(super) enum PeerJob {
     EpochFlush,
     /// A read that it asked for.
     Serve(Serve),
-    /// A block of a resync to this disk.
-    Resync { offset: u64, length: u32 },
+    /// A block of a resync to this disk; of which resync.
+    Resync { offset: u64, length: u32, round: u64 },
     /// This disk's block, before a checksum request.
-    OwnChecksum { offset: u64, length: u32 },
+    OwnChecksum { offset: u64, length: u32, round: u64 },
     /// This disk's block, to be compared with the other one's digest.
     OwnVerify { offset: u64, length: u32, theirs: Bytes },
 }
@@ -133,11 +144,16 @@ impl Node {
             Job::Flush(id) => {
                 self.complete(id, result.map(|_| Bytes::new()).map_err(super::RequestError::Disk));
             }
+            Job::Save(weight) => self.late -= weight,
             Job::Activate => self.requests.activated(),
             Job::Promote(id) => self.done(id, Ok(())),
-            Job::Announce(session, packet) => {
+            Job::Announce(session, announcement) => {
                 if self.session.as_ref().is_some_and(|present| present.number == session) {
-                    self.send(Stream::Data, packet);
+                    match announcement {
+                        Announcement::SyncUuid(uuid) => self.send(Stream::Data, Packet::SyncUuid(uuid)),
+                        // As it is by now.
+                        Announcement::State => self.send_state(),
+                    }
                 }
             }
             Job::Peer { session, weight, job } => match &mut self.session {
@@ -145,14 +161,25 @@ impl Node {
                     present.inbound.backlog -= weight;
                     self.peer_job_done(job, result);
                 }
-                _ => self.late(&job, &result),
+                _ => self.late(weight, &job, &result),
             },
         }
     }
 
+    /// The session is over: what it has under way is still there, and whoever connects again and again must not get
+    /// more and more of it.
+    pub(super) fn jobs_lost_peer(&mut self, over: u64) {
+        let weights = self.jobs.values().map(|job| match job {
+            Job::Peer { session, weight, .. } if *session == over => *weight,
+            _ => 0,
+        });
+        self.late += weights.sum::<u64>();
+    }
+
     /// What was for a session that is over: nobody waits for it, but the disk has it.
-    fn late(&mut self, job: &PeerJob, result: &Result<Bytes, String>) {
-        if let (PeerJob::Resync { offset, length }, Err(_)) = (job, result) {
+    fn late(&mut self, weight: u64, job: &PeerJob, result: &Result<Bytes, String>) {
+        self.late -= weight;
+        if let (PeerJob::Resync { offset, length, .. }, Err(_)) = (job, result) {
             self.bitmap.set_out_of_sync(*offset, u64::from(*length));
         }
     }

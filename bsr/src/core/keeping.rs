@@ -1,9 +1,10 @@
 //! What is kept over a crash, and when.
 
-use super::disk::Job;
+use super::disk::{Announcement, Job};
 use super::{Action, Node, SECTOR, Save, State};
+use crate::bitmap::PAGE;
 use crate::metadata::Head;
-use crate::wire::{Connection, Disk, Packet, Role};
+use crate::wire::{Connection, Disk, Role};
 
 impl Node {
     fn head(&self) -> Head {
@@ -29,7 +30,7 @@ impl Node {
             // Who calls this disk good after a crash must find on it what makes it good.
             let flush_volume = head.consistent && !self.saved.consistent;
             self.saved = head;
-            self.push(Action::Save(Save { flush_volume, head: Some(head), ..Save::default() }));
+            self.save(Save { flush_volume, head: Some(head), ..Save::default() });
         }
     }
 
@@ -40,10 +41,10 @@ impl Node {
     }
 
     /// Sends it on data, when what is known now is stable.
-    pub(super) fn announce(&mut self, packet: Packet) {
+    pub(super) fn announce(&mut self, announcement: Announcement) {
         self.save_head();
         let Some(session) = self.session.as_ref().map(|session| session.number) else { return };
-        self.save_for(Job::Announce(session, packet));
+        self.save_for(Job::Announce(session, announcement));
     }
 
     /// All of it, with the activity log as small as it can be.
@@ -54,6 +55,17 @@ impl Node {
         let head = self.head();
         self.saved = head;
         let (pages, activity) = (self.bitmap.take_dirty(), Some(self.activity.extents()));
-        self.push(Action::Save(Save { token: 0, flush_volume, pages, head: Some(head), activity }));
+        self.save(Save { token: 0, flush_volume, pages, head: Some(head), activity });
+    }
+
+    /// Nobody waits for it. But its memory counts until it is done: what the other node says can bring about a save,
+    /// and it can say more in a second than a disk can save.
+    fn save(&mut self, save: Save) {
+        let pages = save.pages.len() * PAGE;
+        let extents = save.activity.as_ref().map_or(0, |extents| extents.len() * size_of::<u32>());
+        let weight = SECTOR + (pages + extents) as u64;
+        self.late += weight;
+        let token = self.saving(Job::Save(weight));
+        self.push(Action::Save(Save { token, ..save }));
     }
 }
