@@ -190,7 +190,7 @@ impl Handshake {
     }
 
     pub(super) fn peer_generations(&self) -> Generations {
-        Generations { current: self.peer.current, bitmap: self.peer.bitmap, history: self.peer.history }
+        Generations::from(&self.peer)
     }
 }
 
