@@ -89,6 +89,8 @@ pub struct Node {
 
     jobs: HashMap<Token, disk::Job>,
     tokens: Token,
+    /// Bytes that the disk still has to do for sessions that are over.
+    late: u64,
     requests: requests::Requests,
     orders: orders::Orders,
     counters: status::Counters,
@@ -142,6 +144,7 @@ impl Node {
             last_break: None,
             jobs: HashMap::new(),
             tokens: 0,
+            late: 0,
             requests: requests::Requests::default(),
             orders: orders::Orders::default(),
             counters: status::Counters::default(),

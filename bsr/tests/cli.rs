@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -304,7 +304,7 @@ fn what_makes_no_sense_changes_nothing() {
     let (mut node, _) = pair("");
     assert!(node.fails(3, &["status"]).contains("no node answers on"));
     let said = node.fails(1, &["up"]);
-    assert!(said.contains("disk.img") || said.contains("disk.meta"), "{said}");
+    assert!(said.contains("disk."), "{said}");
     node.done(&["create", "--size", "4M"]);
     assert!(node.fails(1, &["create"]).contains("is there already"));
     node.done(&["create", "--force"]);
@@ -315,9 +315,9 @@ fn what_makes_no_sense_changes_nothing() {
     let mut nowhere = Command::new(env!("CARGO_BIN_EXE_drx-bsr"));
     nowhere.args(["-c", "/nowhere/x.toml", "status"]);
     let said = output(nowhere);
-    assert_eq!(said.status.code(), Some(2));
+    assert_eq!((said.status.code(), said.stdout), (Some(2), Vec::new()));
     assert!(text(&said.stderr).contains("/nowhere/x.toml: cannot be read"));
-    assert!(node.fails(1, &["verify"]).starts_with("drx-bsr: "));
+    assert!(node.fails(1, &["verify"]).contains("there is no connection"));
     assert_eq!(node.done(&["write", "--at", "1"]), "", "nothing is written anywhere");
     let odd = node.path("odd");
     fs::write(&odd, [1; 700]).unwrap();
@@ -350,14 +350,14 @@ fn clients_cost_no_more_than_they_may() {
         answer
     };
     let cases: [(&[u8], &str); 8] = [
-        (b"hello\n", "bad-request"),
+        (b"hello\n", "bad_request"),
         (b"{\"command\":\"explode\"}\n", "unknown variant `explode`"),
         (b"{\"command\":\"status\",\"more\":1}\n", "unknown field `more`"),
-        (b"{\"command\":\"read\",\"offset\":0,\"length\":4294967296}\n", "bad-request"),
+        (b"{\"command\":\"read\",\"offset\":0,\"length\":4294967296}\n", "bad_request"),
         (b"{\"command\":\"write\",\"offset\":0,\"length\":2097152}\n", "2097152 bytes are more than 1048576"),
         (b"{\"command\":\"wait\",\"disk\":\"Fine\",\"milliseconds\":1}\n", "no such state"),
         (&[b'x'; 5000], "more than 4096 bytes"),
-        (b"{\"command\":\"read\",\"offset\":0,\"length\":512}\n", "\"kind\":\"not-primary\""),
+        (b"{\"command\":\"read\",\"offset\":0,\"length\":512}\n", "\"kind\":\"not_primary\""),
     ];
     for (request, expected) in cases {
         let answer = ask(request);
@@ -398,5 +398,4 @@ fn a_write_from_a_pipe_goes_on_as_it_comes() {
     let read = node.run(&["read", "--at", "0", "--length", "3M"]).stdout;
     assert_eq!(read.len(), 3 << 20);
     assert!(read.chunks(64 << 10).zip(0..).all(|(chunk, part)| chunk.iter().all(|byte| *byte == part)));
-    assert_eq!(fs::metadata(Path::new(&node.path("disk.img"))).unwrap().len(), 4 << 20);
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use drx_bsr::core::{Order, Protocol, Refusal, Request, RequestError, Status};
 use drx_bsr::digest::Algorithm;
+use drx_bsr::shell::nbd::Address;
 use drx_bsr::shell::node::{End, Handle, start};
 use drx_bsr::shell::opening::{Opening, OpeningSettings};
 use drx_bsr::shell::settings::Settings;
@@ -16,6 +17,8 @@ use drx_bsr::shell::{logging, pattern, store};
 use drx_bsr::wire::{Connection, Disk, Role};
 use slog::Logger;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -206,6 +209,53 @@ async fn a_primary_that_is_killed_comes_back() {
         let [first, second] = pair.volumes();
         assert!(first == second, "{protocol:?}");
     }
+}
+
+#[tokio::test]
+async fn a_volume_in_use_stays_primary() {
+    let pair = Pair::new(|settings| {
+        let path = settings.volume.with_extension("nbd");
+        settings.nbd = Some(Address::Unix(path));
+    });
+    let one = start(&pair.settings[0], false, &pair.log).await.unwrap();
+    let Some(Address::Unix(path)) = one.nbd() else { panic!() };
+    assert!(nbd_client(path).await.is_none(), "nothing to be had from a secondary");
+    order(&one, Order::Primary { force: true }).await.unwrap();
+    let client = nbd_client(path).await.unwrap();
+    assert_eq!(one.report().nbd_clients, 1);
+    assert_eq!(order(&one, Order::Secondary).await, Err(Refusal::InUse));
+    drop(client);
+    // The server notices in its own time.
+    let demoted = async {
+        while order(&one, Order::Secondary).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, demoted).await.unwrap();
+    assert!(nbd_client(path).await.is_none());
+    // And going down waits for nobody.
+    order(&one, Order::Primary { force: false }).await.unwrap();
+    let mut client = nbd_client(path).await.unwrap();
+    order(&one, Order::Down).await.unwrap();
+    assert_eq!(timeout(LIMIT, client.read(&mut [0])).await.unwrap().unwrap_or(0), 0);
+    assert!(!path.exists());
+}
+
+/// One that uses the volume; none: it was turned away.
+async fn nbd_client(path: &Path) -> Option<UnixStream> {
+    let talk = async {
+        let mut stream = UnixStream::connect(path).await.ok()?;
+        let mut greeting = [0; 18];
+        stream.read_exact(&mut greeting).await.ok()?;
+        // NO_ZEROES and FIXED_NEWSTYLE; then EXPORT_NAME, of the default export.
+        stream.write_all(&[0, 0, 0, 3]).await.ok()?;
+        stream.write_all(b"IHAVEOPT\0\0\0\x01\0\0\0\0").await.ok()?;
+        let mut export = [0; 10];
+        stream.read_exact(&mut export).await.ok()?;
+        assert_eq!(export[..8], SIZE.to_be_bytes());
+        Some(stream)
+    };
+    timeout(LIMIT, talk).await.unwrap()
 }
 
 #[tokio::test]

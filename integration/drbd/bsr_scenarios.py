@@ -5,7 +5,7 @@ from guests import LabError
 from pair import ALONE, AWAY, BLOCK, Writer, blocks
 
 AWAY_NOISE = (r'connection shut down by peer', r'error receiving', r'sock_recvmsg returned', r'PingAck did not arrive in time',
-              r'short read', r'short sent', r'sock_sendmsg', r'sock was shut down', r'_drbd_send_\w+: ', r'peer.*gone', r'Error receiving initial packet')
+              r'short read', r'short sent', r'sock_sendmsg', r'sock was shut down', r'_drbd_send_\w+: ', r'peer.*gone')
 
 
 def begin(pair):
@@ -140,7 +140,11 @@ def secrets(pair):
             node.down()
             node.configure(pair.protocol, **({'cram_hmac_alg': 'sha1', 'shared_secret': secret} if secret else {}))
             node.up()
-        refusing = pair.either('cs:StandAlone', 20)
+        try:
+            refusing = pair.either('cs:StandAlone', 10)
+        except LabError as error:
+            pair.report.check(False, '%s: refused' % what, str(error))
+            continue
         said = refusing.said(r'(?i).*(?:auth|secret|hmac).*', marks[refusing])
         pair.report.check(bool(said), '%s: %s goes StandAlone and says why' % (what, refusing.name), (said or [''])[-1].strip()[:150])
     pair.configure()

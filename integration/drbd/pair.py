@@ -15,7 +15,8 @@ BLOCK = 4096   # what one bit of the bitmap stands for
 SURPRISE = re.compile(r'ASSERT|\bBUG\b|Call Trace|[Uu]nexpected|\bBAD\b|[Pp]rotocol ?[Ee]rror|magic|[Ii]nvalid |mismatch|'
                       r'out of order|negative|Remote failed|LOGIC|FIXME|digest')
 # What it warns of in the ordinary course of things.
-ORDINARY = (r'initial packet \w crossed', r'Discarding network configuration', r'Forced to consider local data as UpToDate')
+ORDINARY = (r'initial packet \w crossed', r'Error receiving initial packet', r'connect failed, err', r'Discarding network configuration',
+            r'Forced to consider local data as UpToDate', r'Considerable difference in lower level device sizes')
 
 
 def blocks(writes):
@@ -104,6 +105,8 @@ class Pair:
 
     @contextlib.contextmanager
     def primary(self, node):
+        """With `node` as primary."""
+        node.wait(r'ro:\w+/(Secondary|Unknown)', 10)   # it has heard that the other one is primary no more
         node.primary()
         yield node
         node.secondary()

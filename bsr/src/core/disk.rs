@@ -25,9 +25,18 @@ pub(super) enum Job {
     Promote(Id),
     /// What the other node may hear when it is stable here, in the session with this number: else a crash would make it
     /// know of a generation that this node has never heard of.
-    Announce(u64, Packet),
+    Announce(u64, Announcement),
     /// Something for the other node, in the session with this number; and how many bytes of its backlog that is.
     Peer { session: u64, weight: u64, job: PeerJob },
+}
+
+/// What the other node is to hear, once it is stable here.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Announcement {
+    /// P_SYNC_UUID.
+    SyncUuid(u64),
+    /// P_STATE.
+    State,
 }
 
 /// What a disk operation for the other node is for.
@@ -135,9 +144,13 @@ impl Node {
             }
             Job::Activate => self.requests.activated(),
             Job::Promote(id) => self.done(id, Ok(())),
-            Job::Announce(session, packet) => {
+            Job::Announce(session, announcement) => {
                 if self.session.as_ref().is_some_and(|present| present.number == session) {
-                    self.send(Stream::Data, packet);
+                    match announcement {
+                        Announcement::SyncUuid(uuid) => self.send(Stream::Data, Packet::SyncUuid(uuid)),
+                        // As it is by now.
+                        Announcement::State => self.send_state(),
+                    }
                 }
             }
             Job::Peer { session, weight, job } => match &mut self.session {
@@ -145,13 +158,24 @@ impl Node {
                     present.inbound.backlog -= weight;
                     self.peer_job_done(job, result);
                 }
-                _ => self.late(&job, &result),
+                _ => self.late(weight, &job, &result),
             },
         }
     }
 
+    /// The session is over: what it has under way is still there, and whoever connects again and again must not get
+    /// more and more of it.
+    pub(super) fn jobs_lost_peer(&mut self, over: u64) {
+        let weights = self.jobs.values().map(|job| match job {
+            Job::Peer { session, weight, .. } if *session == over => *weight,
+            _ => 0,
+        });
+        self.late += weights.sum::<u64>();
+    }
+
     /// What was for a session that is over: nobody waits for it, but the disk has it.
-    fn late(&mut self, job: &PeerJob, result: &Result<Bytes, String>) {
+    fn late(&mut self, weight: u64, job: &PeerJob, result: &Result<Bytes, String>) {
+        self.late -= weight;
         if let (PeerJob::Resync { offset, length }, Err(_)) = (job, result) {
             self.bitmap.set_out_of_sync(*offset, u64::from(*length));
         }

@@ -1,9 +1,9 @@
 //! What is kept over a crash, and when.
 
-use super::disk::Job;
+use super::disk::{Announcement, Job};
 use super::{Action, Node, SECTOR, Save, State};
 use crate::metadata::Head;
-use crate::wire::{Connection, Disk, Packet, Role};
+use crate::wire::{Connection, Disk, Role};
 
 impl Node {
     fn head(&self) -> Head {
@@ -40,10 +40,10 @@ impl Node {
     }
 
     /// Sends it on data, when what is known now is stable.
-    pub(super) fn announce(&mut self, packet: Packet) {
+    pub(super) fn announce(&mut self, announcement: Announcement) {
         self.save_head();
         let Some(session) = self.session.as_ref().map(|session| session.number) else { return };
-        self.save_for(Job::Announce(session, packet));
+        self.save_for(Job::Announce(session, announcement));
     }
 
     /// All of it, with the activity log as small as it can be.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::disk::Job;
+use super::target::Ending;
 use super::verify::Verify;
 use super::{Action, Id, Node, Order, Refusal, Severity, Time};
 use crate::wire::state::{CONNECTION_MASK, DISK_MASK, ROLE_MASK};
@@ -425,7 +426,7 @@ impl Node {
 
 impl Verify {
     fn source() -> Verify {
-        Verify::Source { cursor: 0, flights: std::collections::BTreeMap::new() }
+        Verify::Source { cursor: 0, flights: std::collections::BTreeMap::new(), ending: Ending::Not }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::disk::{Locks, Operation, PeerJob};
+use super::disk::{Announcement, Locks, Operation, PeerJob};
 use super::{Node, Severity};
 use crate::digest::Algorithm;
 use crate::wire::{
@@ -42,7 +42,7 @@ impl Node {
     pub(super) fn begin_source(&mut self) {
         let random = self.random.next();
         let uuid = self.generations.start_sync_source(random);
-        self.announce(Packet::SyncUuid(uuid));
+        self.announce(Announcement::SyncUuid(uuid));
         self.counters.resync_begins(self.bitmap.weight());
         let (bits, kib) = (self.bitmap.weight(), self.bitmap.weight() * 4);
         self.note(Severity::Info, format!("resync from here begins: {kib} KiB, {bits} blocks of 4 KiB"));
@@ -75,8 +75,7 @@ impl Node {
             }
         });
         self.save_all(!source);
-        let word = self.state.word();
-        self.announce(Packet::State(word));
+        self.announce(Announcement::State);
     }
 
     /// P_DATA_REQUEST: an application of the other node reads here.

@@ -102,6 +102,10 @@ impl Node {
         if new.disk == Disk::UpToDate && new.peer_disk == Disk::UpToDate && new.connection == C::Connected {
             self.crashed_primary = false;
         }
+        if let Some(session) = &mut self.session {
+            let agreeing = matches!(new.connection, C::WFBitMapS | C::WFBitMapT | C::WFSyncUUID);
+            session.agreeing = agreeing.then_some(self.now);
+        }
         match new.connection {
             C::WFBitMapS if old.connection != C::WFBitMapS => self.send_bitmap(),
             C::SyncSource if !matches!(old.connection, C::SyncSource | C::PausedSyncS) => self.begin_source(),

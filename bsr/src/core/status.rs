@@ -123,9 +123,9 @@ impl Node {
         }
     }
 
-    /// Bytes of the other node's writes that are not on disk yet, and of its requests that are not answered. Whoever
-    /// reads from data only while this is small, bounds what a node holds in memory.
+    /// Bytes of the other node's writes that are not on disk yet, and of its requests that are not answered; of
+    /// earlier sessions, too. Whoever reads from data only while this is small, bounds what a node holds in memory.
     pub fn backlog(&self) -> u64 {
-        self.session.as_ref().map_or(0, |session| session.inbound.backlog)
+        self.late + self.session.as_ref().map_or(0, |session| session.inbound.backlog)
     }
 }

@@ -27,9 +27,9 @@ pub(super) struct Resync {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+pub(super) enum Ending {
     Not,
-    /// A ping is on its way: its answer says that the source has all acknowledgements.
+    /// A ping is on its way: its answer says that the other node has all that was sent on meta.
     Pinged,
     Answered,
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
@@ -19,7 +19,7 @@ mod command;
 mod transfer;
 mod up;
 
-use command::{Cli, Command, WaitArgs};
+use command::{Cli, Command, SHORT, WaitArgs};
 
 /// Runs the program with these arguments, its own name first. Its exit status:
 ///
@@ -113,7 +113,7 @@ fn carry_out(cli: &Cli) -> Result<(), Failure> {
             }
         }
         Command::Wait(WaitArgs { connection, disk, role }) => {
-            let mut client = connect(cli, &settings)?;
+            let mut client = connect_for(cli.limit().max(SHORT), &settings)?;
             let reached = wait(&mut client, cli, |milliseconds| Request::Wait {
                 connection: connection.map(|connection| connection.to_string()),
                 role: role.map(|role| role.to_string()),
@@ -135,8 +135,13 @@ fn carry_out(cli: &Cli) -> Result<(), Failure> {
 }
 
 fn connect(cli: &Cli, settings: &Settings) -> Result<Client, Failure> {
+    connect_for(cli.limit(), settings)
+}
+
+/// With this limit for each answer.
+fn connect_for(limit: Duration, settings: &Settings) -> Result<Client, Failure> {
     let socket = settings.socket.as_deref().unwrap_or(Path::new(""));
-    Ok(Client::connect(socket, cli.limit())?)
+    Ok(Client::connect(socket, limit)?)
 }
 
 fn expect_done(answer: Answer) -> Result<(), Failure> {
@@ -181,7 +186,7 @@ fn wait(
 
 /// Waits for the end of a verify, however long it takes: only silence has a limit.
 fn verified(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
-    let mut client = connect(cli, settings)?;
+    let mut client = connect_for(cli.limit().max(SHORT), settings)?;
     let request = |milliseconds| Request::Wait {
         connection: None,
         role: None,

@@ -19,7 +19,7 @@ pub use socket::{ClaimError, ControlSocket};
 
 /// What may be asked. Offsets and lengths are in bytes, whole sectors of 512.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// The status.
     Status {},
@@ -80,7 +80,7 @@ pub enum Request {
 
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// It is done.
     Done {},
@@ -113,7 +113,7 @@ pub struct Problem {
 
 /// Kinds of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Not a request; the connection is closed.
     BadRequest,

@@ -19,8 +19,9 @@ use crate::wire::{Packet, Stream};
 
 /// Two connections that are in use. Dropping them closes both at once; whatever was not sent is lost.
 ///
-/// Memory: of each direction a packet that is not whole yet, and the rest of what one read brought; of what is to be
-/// sent all, which is the core's to bound. An idle connection holds nothing.
+/// Memory: for each connection a packet that is not whole yet, and the rest of what one read brought; and what is to be
+/// sent. Who does not take that gets nothing more to be answered: neither connection is read while too much is queued on
+/// meta, and data is not while too much is queued on data. An idle connection holds nothing.
 pub(super) struct Wires {
     data: Wire,
     meta: Wire,
@@ -28,12 +29,17 @@ pub(super) struct Wires {
     encoder: Encoder,
     /// What was told of [`Wires::sent`].
     told: u64,
+    /// Of data: so much may be queued while more is read from it.
+    most: u64,
     broken: bool,
 }
 
 impl Wires {
-    pub(super) fn new(data: TcpStream, meta: TcpStream) -> Wires {
+    /// Two connections that stand. `bitmap` is how many bytes both nodes send each other at once, without waiting for
+    /// what the other one says.
+    pub(super) fn new(data: TcpStream, meta: TcpStream, bitmap: u64) -> Wires {
         Wires {
+            most: DATA_QUEUE.saturating_add(bitmap),
             data: Wire::new(data, DATA_READ),
             meta: Wire::new(meta, META_READ),
             decoder: Decoder::new(),
@@ -61,7 +67,9 @@ impl Wires {
     /// Queues a packet, for [`Wires::push`].
     pub(super) fn send(&mut self, stream: Stream, packet: &Packet) {
         let encoded = self.encoder.encode(stream, packet);
-        self.wire(stream).queue.push_back(encoded);
+        let wire = self.wire(stream);
+        wire.queued += cost(&encoded);
+        wire.queue.push_back(encoded);
     }
 
     /// The next packet that has come, meta's first; none if nothing whole is there. With `data` false, only meta's.
@@ -72,8 +80,9 @@ impl Wires {
         if self.broken {
             return Ok(None);
         }
-        for stream in [Stream::Meta, Stream::Data] {
-            match self.packet_of(stream, data || stream == Stream::Meta) {
+        let (meta, data) = self.takes(data);
+        for (stream, wanted) in [(Stream::Meta, meta), (Stream::Data, data)] {
+            match self.packet_of(stream, wanted) {
                 Ok(None) => {}
                 Ok(Some(packet)) => return Ok(Some((stream, packet))),
                 Err(breakage) => {
@@ -83,6 +92,12 @@ impl Wires {
             }
         }
         Ok(None)
+    }
+
+    /// Whether meta, and data, are read.
+    fn takes(&self, data: bool) -> (bool, bool) {
+        let meta = self.meta.queued < META_QUEUE;
+        (meta, data && meta && self.data.queued < self.most)
     }
 
     fn packet_of(&mut self, stream: Stream, wanted: bool) -> Result<Option<Packet>, Breakage> {
@@ -115,7 +130,8 @@ impl Wires {
     pub(super) async fn progress(&mut self, data: bool) {
         poll_fn(|context| {
             let mut progress = false;
-            for (wire, read) in [(&mut self.meta, true), (&mut self.data, data)] {
+            let (meta, data) = self.takes(data);
+            for (wire, read) in [(&mut self.meta, meta), (&mut self.data, data)] {
                 progress |= wire.write(context);
                 progress |= !self.broken && (wire.ended.is_some() || read && wire.read(context));
             }
@@ -124,28 +140,15 @@ impl Wires {
         .await;
     }
 
-    /// Sends what is queued, then closes both; after `limit` at the latest.
+    /// Sends what is queued, then closes data, and meta a little later; after `limit` at the latest. A kernel that sees
+    /// the end of meta before it has taken down data calls it a fault, and does so loudly.
     pub(super) async fn finish(mut self, limit: Duration) {
         let gone = async {
-            // What was received and not read would turn the close into a reset, and that could overtake what was sent:
-            // so all is read, until the other side has closed.
-            poll_fn(|context| {
-                let mut done = true;
-                for wire in [&mut self.meta, &mut self.data] {
-                    while wire.write(context) {}
-                    if wire.queue.is_empty() && !wire.shut {
-                        wire.shut = true;
-                        // Where it fails there is nothing left to be shut.
-                        let _ = SockRef::from(&wire.stream).shutdown(Shutdown::Write);
-                    }
-                    while wire.ended.is_none() && wire.fill(context).is_ready() {
-                        wire.input.clear();
-                    }
-                    done &= wire.ended.is_some();
-                }
-                if done { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
+            self.meta.flush().await;
+            self.data.finish().await;
+            // When it ends sooner all is well.
+            let _ = timeout(META_LATER, self.meta.drain()).await;
+            self.meta.finish().await;
         };
         // Too late is what it is: they are closed now.
         let _ = timeout(limit, gone).await;
@@ -171,6 +174,8 @@ struct Wire {
     /// Why nothing more comes, or goes.
     ended: Option<String>,
     queue: VecDeque<Encoded>,
+    /// What the queue costs.
+    queued: u64,
     /// Bytes of the queue's first packet that are out.
     out: usize,
     /// Packets that are out.
@@ -189,6 +194,7 @@ impl Wire {
             wanted: 0,
             ended: None,
             queue: VecDeque::new(),
+            queued: 0,
             out: 0,
             sent: 0,
             shut: false,
@@ -234,6 +240,47 @@ impl Wire {
         }
     }
 
+    /// Sends what is queued, then ends, until the other side has ended, too.
+    async fn finish(&mut self) {
+        poll_fn(|context| {
+            while self.write(context) {}
+            if self.queue.is_empty() && !self.shut {
+                self.shut = true;
+                // Where it fails there is nothing left to be shut.
+                let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+            }
+            self.poll_drain(context)
+        })
+        .await;
+    }
+
+    /// Sends what is queued.
+    async fn flush(&mut self) {
+        poll_fn(|context| {
+            while self.write(context) {}
+            if self.queue.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Sends what is queued, and reads until the other side has ended.
+    async fn drain(&mut self) {
+        poll_fn(|context| {
+            while self.write(context) {}
+            self.poll_drain(context)
+        })
+        .await;
+    }
+
+    /// What was received and not read would turn the close into a reset, and that could overtake what was sent.
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.ended.is_none() {
+            ready!(self.fill(context));
+            self.input.clear();
+        }
+        Poll::Ready(())
+    }
+
     /// Writes as much as TCP takes, but not for ever. Whether something went out, or nothing will any more.
     fn write(&mut self, context: &mut Context<'_>) -> bool {
         let (mut bytes, sent) = (0, self.sent);
@@ -270,7 +317,7 @@ impl Wire {
     /// What cannot go is of no use. What has come may be.
     fn cannot_write(&mut self, error: &io::Error) {
         self.queue.clear();
-        self.out = 0;
+        (self.queued, self.out) = (0, 0);
         self.ended.get_or_insert(error.to_string());
     }
 
@@ -298,10 +345,12 @@ impl Wire {
 
     fn advance(&mut self, bytes: usize) {
         self.out += bytes;
-        while let Some(first) = self.queue.front().map(Encoded::len).filter(|first| *first <= self.out) {
-            self.out -= first;
+        while self.queue.front().is_some_and(|first| first.len() <= self.out)
+            && let Some(first) = self.queue.pop_front()
+        {
+            self.out -= first.len();
+            self.queued -= cost(&first);
             self.sent += 1;
-            self.queue.pop_front();
         }
         if self.queue.is_empty() {
             self.queue.shrink_to(QUEUE_KEPT);
@@ -309,6 +358,20 @@ impl Wire {
     }
 }
 
+/// Bytes of memory that a packet in a queue stands for.
+fn cost(encoded: &Encoded) -> u64 {
+    encoded.len() as u64 + PACKET_COST
+}
+
+/// A packet's head is an allocation of its own.
+const PACKET_COST: u64 = 192;
+/// Twice what applications may have under way (64 MiB), and a peer's resync is less: only who asks for ever and takes
+/// nothing gets there.
+const DATA_QUEUE: u64 = 128 << 20;
+/// Acknowledgements of 64 MiB in writes of 512 bytes, twice.
+const META_QUEUE: u64 = 64 << 20;
+/// So much later than data meta is closed: as a DRBD does it.
+const META_LATER: Duration = Duration::from_millis(20);
 /// A read of data: some dozen small writes, or part of a large one, for which there is more room when its header is there.
 const DATA_READ: usize = 64 << 10;
 /// A read of meta: hundreds of packets.

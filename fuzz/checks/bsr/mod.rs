@@ -2,6 +2,7 @@
 //! `bsr/tests/corpus.rs`.
 
 pub mod bitmap;
+pub mod node;
 pub mod packets;
 #[path = "../pieces.rs"]
 mod pieces;

@@ -157,7 +157,8 @@ fn known<T: Named>(text: &str) -> Result<T, String> {
 }
 
 const CONFIG: &str = "drx-bsr.toml";
-const SHORT: Duration = Duration::from_secs(5);
+/// For one answer.
+pub(super) const SHORT: Duration = Duration::from_secs(5);
 const LONG: Duration = Duration::from_secs(60);
 const MAX_SECONDS: f64 = 1e6;
 const AFTER_HELP: &str = "\

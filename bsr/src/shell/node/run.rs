@@ -7,23 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use slog::{Logger, crit, error, info, warn};
+use slog::{Logger, crit, info};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::random::Random;
 use super::{End, Wish};
-use crate::core::{
-    Action, Event, Id, Node, Order, Refusal, Request, RequestError, Severity, State, Status, Time, What,
-};
+use crate::core::{Event, Id, Node, Order, Refusal, Request, RequestError, State, Status, Time};
 use crate::shell::nbd::{self, Address, Export, InUse};
-use crate::shell::opening::{self, Connections, OpeningSettings};
+use crate::shell::opening::{Connections, OpeningSettings};
 use crate::shell::requests::{Ask, Requests};
 use crate::shell::settings::Settings;
 use crate::shell::volume::{Completion, Completions, Volume};
 use crate::shell::wires::Wires;
 use crate::wire::Role;
+
+mod actions;
+
+use actions::tell;
 
 /// Everything of a node.
 pub(super) struct Runner {
@@ -200,112 +202,6 @@ impl Runner {
         self.act();
     }
 
-    fn act(&mut self) {
-        while let Some(action) = self.node.action() {
-            self.do_action(action);
-        }
-    }
-
-    fn do_action(&mut self, action: Action) {
-        match action {
-            Action::Open { after } => self.open(after),
-            Action::Close { flush } => {
-                let line = std::mem::replace(&mut self.line, Line::Closed);
-                if let (Line::Open(wires), true) = (line, flush) {
-                    self.finishing.spawn(wires.finish(self.send_timeout));
-                }
-            }
-            Action::Speak { version, features } => {
-                if let Line::Open(wires) = &mut self.line {
-                    wires.speak(version, features);
-                }
-            }
-            Action::Send { stream, packet } => {
-                if let Line::Open(wires) = &mut self.line {
-                    wires.send(stream, &packet);
-                }
-            }
-            Action::Complete { id, result } => {
-                if let Some(asked) = self.asked.remove(&id) {
-                    self.asked_bytes -= asked.bytes;
-                    // Who asked may have gone.
-                    let _ = asked.reply.send(result);
-                }
-            }
-            Action::Done { id, result } => match self.ordered.remove(&id) {
-                Some(Ordered { reply, down: true }) if result.is_ok() => {
-                    self.end.get_or_insert((End::Down, Some(reply)));
-                }
-                Some(Ordered { reply, .. }) => {
-                    let _ = reply.send(result);
-                }
-                None => {}
-            },
-            Action::Changed(change) => {
-                let what = match change.what {
-                    What::Connection => "connection",
-                    What::Role => "role",
-                    What::PeerRole => "peer's role",
-                    What::Disk => "disk",
-                    What::PeerDisk => "peer's disk",
-                };
-                let (from, to, why) = (change.from, change.to, change.why);
-                info!(self.log, "{}: {} -> {}; {}", what, from, to, why; "from" => &from, "to" => &to, "why" => &why);
-            }
-            Action::Note(severity, note) => tell(&self.log, severity, &note),
-            disk => {
-                if let Err(strange) = self.volume.submit(disk) {
-                    error!(self.log, "an action that nobody does: {:?}", strange);
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, after: Duration) {
-        let (settings, log) = (self.network.clone(), self.log.clone());
-        // How two that cross get apart need not be unforeseeable, only different.
-        let seed = self.random.number().unwrap_or_default();
-        self.line = Line::Opening(Box::pin(async move {
-            sleep(after).await;
-            let mut random = fastrand::Rng::with_seed(seed);
-            opening::open(&settings, &mut random, |severity, note| tell(&log, severity, &note)).await
-        }));
-    }
-
-    fn opened(&mut self, connections: Connections) {
-        let Connections { data, meta, resolve_conflicts } = connections;
-        match self.random.bytes() {
-            Ok(challenge) => {
-                self.line = Line::Open(Box::new(Wires::new(data, meta)));
-                self.handle(Event::Opened { resolve_conflicts, challenge: Box::new(challenge) });
-            }
-            Err(error) => self.fail(format!("no randomness is to be had: {error}")),
-        }
-    }
-
-    /// Packets that have come, some of them: then it is somebody else's turn.
-    fn packets(&mut self) {
-        for _ in 0..PACKETS {
-            let data = self.takes_data();
-            let Line::Open(wires) = &mut self.line else { return };
-            match wires.packet(data) {
-                Ok(Some((stream, packet))) => self.handle(Event::Packet { stream, packet }),
-                Ok(None) => break,
-                Err(breakage) => self.handle(Event::Broken(breakage)),
-            }
-        }
-    }
-
-    /// What the turn has brought forth goes out, and the core hears how much of it did.
-    fn push(&mut self) {
-        if let Line::Open(wires) = &mut self.line {
-            wires.push();
-            if let Some(packets) = wires.sent() {
-                self.handle(Event::Sent { packets });
-            }
-        }
-    }
-
     fn disk(&mut self, first: Option<Completion>) {
         self.completed(first);
         for _ in 1..COMPLETIONS {
@@ -446,14 +342,6 @@ async fn progress(line: &mut Line, data: bool) -> Turn {
     }
 }
 
-fn tell(log: &Logger, severity: Severity, note: &str) {
-    match severity {
-        Severity::Info => info!(log, "{}", note),
-        Severity::Warning => warn!(log, "{}", note),
-        Severity::Error => error!(log, "{}", note),
-    }
-}
-
 /// Figures are told so long after they may have changed.
 const FIGURES: Duration = Duration::from_millis(20);
 /// Of what the peer wants done, so much may wait: as long as a slow disk needs a second for.
@@ -461,7 +349,5 @@ const BACKLOG: u64 = 64 << 20;
 /// Requests of applications that the core has at a time, and their bytes.
 const ASKED: usize = 1024;
 const ASKED_BYTES: u64 = 64 << 20;
-/// Packets in one turn.
-const PACKETS: usize = 64;
 /// Disk actions that are done, in one turn.
 const COMPLETIONS: usize = 64;

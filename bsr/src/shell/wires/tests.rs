@@ -19,7 +19,7 @@ async fn pair() -> (TcpStream, TcpStream) {
 /// Both nodes' ends, which speak the newest version.
 async fn wires() -> (Wires, Wires) {
     let ((data, other_data), (meta, other_meta)) = (pair().await, pair().await);
-    let (mut one, mut other) = (Wires::new(data, meta), Wires::new(other_data, other_meta));
+    let (mut one, mut other) = (Wires::new(data, meta, 0), Wires::new(other_data, other_meta, 0));
     one.speak(101, 0);
     other.speak(101, 0);
     // Nothing is there yet, and now they know it.
@@ -114,7 +114,7 @@ async fn what_came_before_the_end_is_had_before_it() {
 #[tokio::test]
 async fn all_that_is_queued_gets_out_before_the_close() {
     let ((data, mut other_data), (meta, mut other_meta)) = (pair().await, pair().await);
-    let mut wires = Wires::new(data, meta);
+    let mut wires = Wires::new(data, meta, 0);
     wires.speak(101, 0);
     for number in 0..40 {
         wires.send(Stream::Data, &block(1 << 20, number));
@@ -133,7 +133,7 @@ async fn all_that_is_queued_gets_out_before_the_close() {
 #[tokio::test]
 async fn one_who_does_not_read_is_not_waited_for() {
     let ((data, _other_data), (meta, _other_meta)) = (pair().await, pair().await);
-    let mut wires = Wires::new(data, meta);
+    let mut wires = Wires::new(data, meta, 0);
     wires.speak(101, 0);
     for number in 0..40 {
         wires.send(Stream::Data, &block(1 << 20, number));
@@ -142,9 +142,38 @@ async fn one_who_does_not_read_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn who_asks_for_ever_and_takes_nothing_is_not_answered_for_ever() {
+    let ((data, _other_data), (meta, mut other_meta)) = (pair().await, pair().await);
+    let mut wires = Wires::new(data, meta, 0);
+    wires.speak(101, 0);
+    let mut encoder = Encoder::new();
+    encoder.speak(101, 0);
+    let ping = encoder.encode(Stream::Meta, &Packet::Ping).head;
+    let pings = ping.repeat(4096);
+    let flood = tokio::spawn(async move { while other_meta.write_all(&pings).await.is_ok() {} });
+    let mut answered: u64 = 0;
+    while wires.meta.queued < META_QUEUE {
+        timeout(LIMIT, wires.progress(true)).await.unwrap();
+        while let Some(packet) = wires.packet(true).unwrap() {
+            assert_eq!(packet, (Stream::Meta, Packet::Ping));
+            wires.send(Stream::Meta, &Packet::PingAck);
+            answered += 1;
+        }
+    }
+    assert!(answered * (PACKET_COST + 16) >= META_QUEUE);
+    assert!(wires.meta.queued <= META_QUEUE + META_READ as u64 * 200);
+    assert!(
+        timeout(Duration::from_millis(20), wires.progress(true)).await.is_err(),
+        "nothing is read any more"
+    );
+    assert_eq!(wires.packet(true), Ok(None));
+    flood.abort();
+}
+
+#[tokio::test]
 async fn garbage_is_told_once() {
     let ((data, mut other_data), (meta, _other_meta)) = (pair().await, pair().await);
-    let mut wires = Wires::new(data, meta);
+    let mut wires = Wires::new(data, meta, 0);
     other_data.write_all(&[0xee; 64]).await.unwrap();
     timeout(LIMIT, wires.progress(true)).await.unwrap();
     let broken = wires.packet(true).unwrap_err();
@@ -155,7 +184,7 @@ async fn garbage_is_told_once() {
 #[tokio::test]
 async fn what_came_before_the_agreement_waits_for_it() {
     let ((data, mut other_data), (meta, mut other_meta)) = (pair().await, pair().await);
-    let mut wires = Wires::new(data, meta);
+    let mut wires = Wires::new(data, meta, 0);
     let mut encoder = Encoder::new();
     let features = Packet::Features(Features { min: 86, max: 101, flags: 0 });
     let encoded = encoder.encode(Stream::Data, &features);
