@@ -56,7 +56,8 @@ class Kernel(Node):
         self.state, self.wait = guest.state, guest.wait
 
     def write_configuration(self):
-        net = dict(self.net)
+        words = {True: 'yes', False: 'no'}
+        net = {name: words.get(value, value) if isinstance(value, bool) else value for name, value in self.net.items()}
         if 'congestion-fill' in net:
             net['congestion-fill'] = '%ds' % (net['congestion-fill'] // 512)
         self.guest.configure(self.protocol, ' '.join('%s %s;' % option for option in net.items()), self.reach)
@@ -106,6 +107,8 @@ class Kernel(Node):
         """Many requests at once."""
         self.guest.sh('dd of=/dev/drbd0 bs=64k iflag=fullblock oflag=seek_bytes seek=%d conv=notrunc,fsync status=none'
                       % at, timeout, data)
+
+    def discard(self, at, length): self.guest.sh('blkdiscard -o %d -l %d /dev/drbd0' % (at, length))
 
     def read(self, at, length):
         status, data = self.guest.run('echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/drbd0 bs=64k skip=%d count=%d '

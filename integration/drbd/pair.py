@@ -31,7 +31,6 @@ class Pair:
         self.kernel, self.peer, self.report, self.protocol = kernel, peer, report, protocol
         self.nodes, self.random = (kernel, peer), random.Random(seed)
         self.pool, self.size, self.image, self.expected = ThreadPoolExecutor(8), 0, bytearray(), []
-        self.options = {}
 
     def other(self, node): return self.nodes[node is self.kernel]
 
@@ -61,12 +60,11 @@ class Pair:
         with self.report.timed('   connected, up to date') as t:
             t.note = self.both(UP, within)
 
-    def configure(self, **net):
-        """Both come up anew with these options."""
-        self.options = net
+    def configure(self, protocol=None, own={}, **net):
+        """Both come up anew with these options; `own` are drx-bsr's alone."""
         self.each(lambda node: node.down())
         for node in self.nodes:
-            node.configure(self.protocol, **net)
+            node.configure(protocol or self.protocol, **net, **(own if node is self.peer else {}))
             node.up()
         self.up()
 
@@ -158,17 +156,17 @@ class Pair:
 
 
 class Writer(threading.Thread):
-    """Writes to a node, one write after the other, until it is told to stop, or fails."""
+    """Writes to a node, one write after the other, until it is told to stop, has written the `most`, or fails."""
 
-    def __init__(self, pair, node, at_once=1):
+    def __init__(self, pair, node, most=1 << 30):
         super().__init__(daemon=True)
-        self.pair, self.node, self.at_once = pair, node, at_once
+        self.pair, self.node, self.most = pair, node, most
         self.acknowledged, self.uncertain, self.error, self.stopping = 0, [], None, threading.Event()
         self.start()
 
     def run(self):
-        while not self.stopping.is_set():
-            writes = self.pair.some_writes(self.at_once)
+        while not self.stopping.is_set() and self.acknowledged < self.most:
+            writes = self.pair.some_writes(1)
             self.uncertain = writes
             try:
                 self.node.write(writes, 60)

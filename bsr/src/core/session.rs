@@ -272,6 +272,13 @@ impl Node {
             self.end_session(Connection::NetworkFailure, why, false);
             return;
         }
+        if self.report_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let limit = (self.settings.timeout * self.settings.ko_count).as_secs_f32();
+            let why = format!("the other node did not say what it has in {limit} s (timeout x ko-count)");
+            self.end_session(Connection::Timeout, &why, false);
+            return;
+        }
+        let Some(session) = &self.session else { return };
         if let Some(leaving) = session.leaving
             && self.now >= leaving + self.settings.ping_timeout
         {
@@ -334,6 +341,13 @@ impl Node {
         self.session.as_ref()?.agreeing.map(|since| since + limit)
     }
 
+    /// Until the reports are complete applications wait, and no other node can connect.
+    fn report_deadline(&self) -> Option<Time> {
+        let limit = self.settings.timeout * self.settings.ko_count;
+        let session = self.session.as_ref()?;
+        (session.phase != Phase::Running && !limit.is_zero()).then(|| session.begun + limit)
+    }
+
     /// When [`super::Event::Timer`] is due; none: never.
     pub fn deadline(&self) -> Option<Time> {
         let session = self.session.as_ref()?;
@@ -344,9 +358,14 @@ impl Node {
         };
         let leaving = session.leaving.map(|at| at + self.settings.ping_timeout);
         let pace = session.resync.as_ref().and_then(|resync| resync.next(self.now));
-        let work =
-            [self.send_deadline(), self.request_deadline(), self.order_deadline(), self.agreeing_deadline()];
-        [Some(alive), leaving, pace, session.ahead_until].into_iter().chain(work).flatten().min()
+        let shaking = [self.report_deadline(), self.agreeing_deadline()];
+        let work = [self.send_deadline(), self.request_deadline(), self.order_deadline()];
+        [Some(alive), leaving, pace, session.ahead_until]
+            .into_iter()
+            .chain(shaking)
+            .chain(work)
+            .flatten()
+            .min()
     }
 
     fn handshake_limit(&self) -> Duration {

@@ -112,7 +112,8 @@ impl Node {
             C::SyncTarget if !matches!(old.connection, C::SyncTarget | C::PausedSyncT) => self.begin_target(),
             _ => {}
         }
-        if old.connection > C::Connected && new.connection <= C::Connected {
+        let broken_off = old.connection == C::SyncTarget && new.connection == C::Behind;
+        if old.connection > C::Connected && new.connection <= C::Connected || broken_off {
             self.resync_left(old.connection);
         }
     }
