@@ -127,7 +127,7 @@ impl Node {
                 state.disk = Disk::UpToDate;
             }
         });
-        if forced || alone && self.generations.bitmap == 0 {
+        if forced || alone && self.generations.may_be_shared() {
             let random = self.random.next();
             self.generations.rotate_for_new(random);
         }

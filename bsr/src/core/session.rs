@@ -213,6 +213,10 @@ impl Node {
             return;
         };
         self.last_break = Some(format!("{through}: {why}"));
+        let source = matches!(self.state.connection, Connection::SyncSource | Connection::PausedSyncS);
+        if source && self.bitmap.weight() > 0 {
+            self.generations.target_is_not_done();
+        }
         // Before the states change: a new generation begins with them, and its bitmap has to have these blocks.
         self.writes_lost_peer();
         self.jobs_lost_peer(session.number);
