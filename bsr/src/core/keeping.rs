@@ -2,6 +2,7 @@
 
 use super::disk::{Announcement, Job};
 use super::{Action, Node, SECTOR, Save, State};
+use crate::bitmap::PAGE;
 use crate::metadata::Head;
 use crate::wire::{Connection, Disk, Role};
 
@@ -29,7 +30,7 @@ impl Node {
             // Who calls this disk good after a crash must find on it what makes it good.
             let flush_volume = head.consistent && !self.saved.consistent;
             self.saved = head;
-            self.push(Action::Save(Save { flush_volume, head: Some(head), ..Save::default() }));
+            self.save(Save { flush_volume, head: Some(head), ..Save::default() });
         }
     }
 
@@ -54,6 +55,17 @@ impl Node {
         let head = self.head();
         self.saved = head;
         let (pages, activity) = (self.bitmap.take_dirty(), Some(self.activity.extents()));
-        self.push(Action::Save(Save { token: 0, flush_volume, pages, head: Some(head), activity }));
+        self.save(Save { token: 0, flush_volume, pages, head: Some(head), activity });
+    }
+
+    /// Nobody waits for it. But its memory counts until it is done: what the other node says can bring about a save,
+    /// and it can say more in a second than a disk can save.
+    fn save(&mut self, save: Save) {
+        let pages = save.pages.len() * PAGE;
+        let extents = save.activity.as_ref().map_or(0, |extents| extents.len() * size_of::<u32>());
+        let weight = SECTOR + (pages + extents) as u64;
+        self.late += weight;
+        let token = self.saving(Job::Save(weight));
+        self.push(Action::Save(Save { token, ..save }));
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::disk::Job;
+use super::target::Ending;
 use super::verify::Verify;
 use super::{Action, Id, Node, Order, Refusal, Severity, Time};
 use crate::wire::state::{CONNECTION_MASK, DISK_MASK, ROLE_MASK};
@@ -221,6 +222,21 @@ impl Node {
         }
     }
 
+    /// Why an order that the other node agrees to cannot be any more.
+    fn no_longer(&self, order: &Order) -> Option<Refusal> {
+        match order {
+            Order::Primary { .. } if self.state.peer == Role::Primary => Some(Refusal::TwoPrimaries),
+            Order::Verify => self.not_connected_and_good(),
+            Order::Invalidate | Order::InvalidateRemote => {
+                let here = *order == Order::Invalidate;
+                let source = if here { self.state.peer_disk } else { self.state.disk };
+                (self.state.connection != Connection::Connected || source != Disk::UpToDate)
+                    .then(|| Refusal::State(self.state.connection.to_string()))
+            }
+            _ => None,
+        }
+    }
+
     fn not_connected_and_good(&self) -> Option<Refusal> {
         let state = &self.state;
         if state.connection != Connection::Connected {
@@ -267,6 +283,12 @@ impl Node {
         };
         if code < SUCCESS {
             self.done(id, Err(refusal(code)));
+            return;
+        }
+        // It may have changed its state between the question and its answer.
+        if let Some(refusal) = self.no_longer(&order) {
+            self.done(id, Err(refusal));
+            self.violated(format!("it agrees to {order:?}, but this node is {} now", self.state.connection));
             return;
         }
         match &order {
@@ -339,9 +361,7 @@ impl Node {
                 // What is on its way may be on no other disk.
                 Some(Connection::StartingSyncS) if !self.requests.is_stable() => IN_TRANSIENT_STATE,
                 Some(Connection::StartingSyncT) if self.state.disk != Disk::UpToDate => NO_UP_TO_DATE_DISK,
-                Some(Connection::StartingSyncS)
-                    if self.state.role == Role::Primary && self.state.peer_disk != Disk::UpToDate =>
-                {
+                Some(Connection::StartingSyncS) if self.state.peer_disk != Disk::UpToDate => {
                     NO_UP_TO_DATE_DISK
                 }
                 _ => SUCCESS,
@@ -425,7 +445,7 @@ impl Node {
 
 impl Verify {
     fn source() -> Verify {
-        Verify::Source { cursor: 0, flights: std::collections::BTreeMap::new() }
+        Verify::Source { cursor: 0, flights: std::collections::BTreeMap::new(), ending: Ending::Not }
     }
 }
 

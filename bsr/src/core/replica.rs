@@ -204,8 +204,12 @@ impl Node {
             PeerJob::Write(write) => self.peer_write_done(&write, result.is_ok()),
             PeerJob::EpochFlush => self.epoch_flushed(result.is_ok()),
             PeerJob::Serve(serve) => self.served(serve, result.ok()),
-            PeerJob::Resync { offset, length } => self.resync_written(offset, length, result.is_ok()),
-            PeerJob::OwnChecksum { offset, length } => self.checksum_read(offset, length, result.ok()),
+            PeerJob::Resync { offset, length, round } => {
+                self.resync_written(offset, length, round, result.is_ok());
+            }
+            PeerJob::OwnChecksum { offset, length, round } => {
+                self.checksum_read(offset, length, round, result.ok());
+            }
             PeerJob::OwnVerify { offset, length, theirs } => {
                 self.verify_read(offset, length, &theirs, result.ok())
             }

@@ -41,6 +41,8 @@ pub(super) struct Session {
     begun: Time,
     heard: Time,
     ping: Ping,
+    /// Since when nothing came on data while both have to agree upon where to begin.
+    pub(super) agreeing: Option<Time>,
     /// It asked for an orderly end, which has been granted: it will close.
     leaving: Option<Time>,
 }
@@ -81,6 +83,7 @@ impl Node {
             begun: self.now,
             heard: self.now,
             ping: Ping::None,
+            agreeing: None,
             leaving: None,
         });
         self.begin_handshake();
@@ -101,6 +104,11 @@ impl Node {
     pub(super) fn packet(&mut self, stream: Stream, packet: Packet) {
         let Some(session) = &mut self.session else { return };
         session.heard = self.now;
+        if stream == Stream::Data
+            && let Some(since) = &mut session.agreeing
+        {
+            *since = self.now;
+        }
         if session.leaving.is_some() {
             return; // what it still sends, it does not take for arrived
         }
@@ -247,6 +255,7 @@ impl Node {
         if let Some(session) = &mut self.session {
             session.ping = Ping::None;
             self.resync_pinged();
+            self.verify_pinged();
         }
     }
 
@@ -259,6 +268,13 @@ impl Node {
             self.end_session(Connection::NetworkFailure, why, false);
             return;
         }
+        if self.report_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let limit = (self.settings.timeout * self.settings.ko_count).as_secs_f32();
+            let why = format!("the other node did not say what it has in {limit} s (timeout x ko-count)");
+            self.end_session(Connection::Timeout, &why, false);
+            return;
+        }
+        let Some(session) = &self.session else { return };
         if let Some(leaving) = session.leaving
             && self.now >= leaving + self.settings.ping_timeout
         {
@@ -287,6 +303,13 @@ impl Node {
             self.end_session(Connection::Timeout, &why, false);
             return;
         }
+        if self.agreeing_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let (state, limit) =
+                (self.state.connection, self.settings.timeout * self.settings.ko_count.max(1));
+            let why = format!("still {state}, and nothing came on data for {} s", limit.as_secs_f32());
+            self.end_session(Connection::Timeout, &why, false);
+            return;
+        }
         self.request_timer();
         self.order_timer();
         self.ahead_timer();
@@ -308,6 +331,19 @@ impl Node {
         (session.packets > session.sent && !limit.is_zero()).then(|| session.sent_since + limit)
     }
 
+    /// In these states both wait for each other: a step that was lost would keep them there, and applications waiting.
+    fn agreeing_deadline(&self) -> Option<Time> {
+        let limit = self.settings.timeout * self.settings.ko_count.max(1);
+        self.session.as_ref()?.agreeing.map(|since| since + limit)
+    }
+
+    /// Until the reports are complete applications wait, and no other node can connect.
+    fn report_deadline(&self) -> Option<Time> {
+        let limit = self.settings.timeout * self.settings.ko_count;
+        let session = self.session.as_ref()?;
+        (session.phase != Phase::Running && !limit.is_zero()).then(|| session.begun + limit)
+    }
+
     /// When [`super::Event::Timer`] is due; none: never.
     pub fn deadline(&self) -> Option<Time> {
         let session = self.session.as_ref()?;
@@ -318,8 +354,14 @@ impl Node {
         };
         let leaving = session.leaving.map(|at| at + self.settings.ping_timeout);
         let pace = session.resync.as_ref().and_then(|resync| resync.next(self.now));
+        let shaking = [self.report_deadline(), self.agreeing_deadline()];
         let work = [self.send_deadline(), self.request_deadline(), self.order_deadline()];
-        [Some(alive), leaving, pace, session.ahead_until].into_iter().chain(work).flatten().min()
+        [Some(alive), leaving, pace, session.ahead_until]
+            .into_iter()
+            .chain(shaking)
+            .chain(work)
+            .flatten()
+            .min()
     }
 
     fn handshake_limit(&self) -> Duration {

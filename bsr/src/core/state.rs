@@ -100,13 +100,18 @@ impl Node {
         if new.disk == Disk::UpToDate && new.peer_disk == Disk::UpToDate && new.connection == C::Connected {
             self.crashed_primary = false;
         }
+        if let Some(session) = &mut self.session {
+            let agreeing = matches!(new.connection, C::WFBitMapS | C::WFBitMapT | C::WFSyncUUID);
+            session.agreeing = agreeing.then_some(self.now);
+        }
         match new.connection {
             C::WFBitMapS if old.connection != C::WFBitMapS => self.send_bitmap(),
             C::SyncSource if !matches!(old.connection, C::SyncSource | C::PausedSyncS) => self.begin_source(),
             C::SyncTarget if !matches!(old.connection, C::SyncTarget | C::PausedSyncT) => self.begin_target(),
             _ => {}
         }
-        if old.connection > C::Connected && new.connection <= C::Connected {
+        let broken_off = old.connection == C::SyncTarget && new.connection == C::Behind;
+        if old.connection > C::Connected && new.connection <= C::Connected || broken_off {
             self.resync_left(old.connection);
         }
     }

@@ -194,6 +194,9 @@ fn a_verify_finds_what_differs() {
         .map(|place| if place == 5 { wire::VERIFY_OUT_OF_SYNC } else { wire::VERIFY_IN_SYNC })
         .collect();
     assert_eq!(results, expected);
+    stage.is(Connection::VerifyS);
+    assert_eq!(stage.sent.pop_back(), Some((Stream::Meta, Packet::Ping)));
+    stage.gets(Packet::PingAck);
     stage.is(Connection::Connected);
     assert_eq!(stage.node.status().out_of_sync, 4096);
     stage.told("4 KiB differ");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::BytesMut;
-use drx_bsr::core::{Action, Breakage, Event, Id, Node, Order, Request, Settings, State, Time};
+use drx_bsr::core::{Action, Breakage, Event, Id, Node, Order, Request, Settings, State, Time, What};
 use drx_bsr::wire::{Connection, Decoder, Disk as DiskState, Encoder, Packet, Stream};
 
 use super::disk::Disk;
@@ -12,7 +12,7 @@ use super::disk::Disk;
 pub struct Side {
     pub node: Node,
     pub disk: Disk,
-    settings: Settings,
+    pub settings: Settings,
     /// It looks for the other one, from this time on.
     pub opening: Option<Time>,
     /// Both connections stand, as it sees it.
