@@ -15,7 +15,8 @@ impl Node {
             && self.state.disk == Disk::UpToDate
             && self.version() >= VERSION_AHEAD
             // What the other node was asked, it answers for the state that it was asked in.
-            && !self.orders.is_asking();
+            && !self.orders.is_asking()
+            && !self.is_announcing();
         if !eligible {
             return;
         }

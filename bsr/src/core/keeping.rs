@@ -43,8 +43,16 @@ impl Node {
     /// Sends it on data, when what is known now is stable.
     pub(super) fn announce(&mut self, announcement: Announcement) {
         self.save_head();
-        let Some(session) = self.session.as_ref().map(|session| session.number) else { return };
+        let Some(session) = &mut self.session else { return };
+        session.announcing += 1;
+        let session = session.number;
         self.save_for(Job::Announce(session, announcement));
+    }
+
+    /// Whether something is still to be announced. What is asked before it would come to the other node before it, and
+    /// be undone by it: the state that ends a resync ends a verify, too.
+    pub(super) fn is_announcing(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.announcing > 0)
     }
 
     /// All of it, with the activity log as small as it can be.

@@ -39,6 +39,7 @@ impl Node {
 
     pub(super) fn feed_orders(&mut self) {
         while self.orders.pending.is_none()
+            && !self.is_announcing()
             && let Some((id, order)) = self.orders.queue.pop_front()
         {
             if self.down {

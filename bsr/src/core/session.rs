@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) resync: Option<Resync>,
     pub(super) verify: Option<Verify>,
     pub(super) ahead_until: Option<Time>,
+    /// Announcements that wait for a save.
+    pub(super) announcing: u32,
     /// Packets of the data connection, for [`super::Event::Sent`].
     pub(super) packets: u64,
     /// Of them, those that TCP has, and since when there has been none more.
@@ -76,6 +78,7 @@ impl Node {
             resync: None,
             verify: None,
             ahead_until: None,
+            announcing: 0,
             packets: 0,
             sent: 0,
             sent_since: self.now,
