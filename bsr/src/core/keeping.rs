@@ -59,7 +59,10 @@ impl Node {
     pub(super) fn save_all(&mut self, flush_volume: bool) {
         // What was written to the extents that are given up is known nowhere else any more: it has to be on the disk.
         let given_up = !self.activity.clear_unused().is_empty();
-        let flush_volume = flush_volume || given_up && self.settings.disk_flushes;
+        // The same holds for what a resync has brought: the source has taken its blocks for written, and if the power
+        // fails these pages alone know of those that are not there.
+        let resynced = self.state.disk <= Disk::Inconsistent;
+        let flush_volume = flush_volume || (given_up || resynced) && self.settings.disk_flushes;
         let head = self.head();
         self.saved = head;
         let (pages, activity) = (self.bitmap.take_dirty(), Some(self.activity.extents()));
