@@ -35,6 +35,8 @@ impl Node {
             OnCongestion::PullAhead => {
                 self.change(&why, |state| state.connection = Connection::Ahead);
                 self.send_state();
+                // It may be the extents alone that made it so: then nothing is under way.
+                self.consider_return();
             }
             OnCongestion::Disconnect => self.stand_alone(&why),
         }
