@@ -36,8 +36,17 @@ impl Node {
 
     /// Something waits for what was saved so far to be stable.
     pub(super) fn save_for(&mut self, job: Job) {
+        let flush_volume = self.settings.disk_flushes
+            && match job {
+                // What the other node wrote here may be on no disk but this one by now.
+                Job::Promote(_) => !self.state.is_connected(),
+                // The bitmap forgets each block that the target has. What this disk has of it, and may have from the
+                // other node, must be there for good then.
+                Job::Announce(_, Announcement::SyncUuid(_)) => true,
+                _ => false,
+            };
         let token = self.saving(job);
-        self.push(Action::Save(Save { token, ..Save::default() }));
+        self.push(Action::Save(Save { token, flush_volume, ..Save::default() }));
     }
 
     /// Sends it on data, when what is known now is stable.

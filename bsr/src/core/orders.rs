@@ -30,6 +30,11 @@ impl Orders {
     pub(super) fn is_asking(&self) -> bool {
         self.pending.is_some()
     }
+
+    /// Whether it is the one that lets the other node begin a resync to here.
+    pub(super) fn invalidates(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.order == Order::Invalidate)
+    }
 }
 
 impl Node {
@@ -252,7 +257,10 @@ impl Node {
         let state = &self.state;
         if here && state.connection == Connection::StandAlone && state.role == Role::Secondary {
             self.bitmap.set_all();
-            self.change("an operator calls this disk invalid", |state| state.disk = Disk::Inconsistent);
+            // Both as one: an inconsistent disk of which no block differs would be good again without a resync.
+            self.change_unsaved("an operator calls this disk invalid", |state| {
+                state.disk = Disk::Inconsistent;
+            });
             self.save_all(false);
             self.done(id, Ok(()));
             return;
@@ -308,6 +316,9 @@ impl Node {
             Order::Invalidate => {
                 self.full_resync(Connection::StartingSyncT);
                 self.done(id, Ok(()));
+                if let Some(uuid) = self.session.as_mut().and_then(|session| session.early_sync_uuid.take()) {
+                    self.sync_uuid_came(uuid);
+                }
             }
             Order::InvalidateRemote => {
                 self.full_resync(Connection::StartingSyncS);
@@ -321,7 +332,7 @@ impl Node {
     fn full_resync(&mut self, connection: Connection) {
         let why = "an operator calls a disk invalid";
         self.bitmap.set_all();
-        self.change(why, |state| {
+        self.change_unsaved(why, |state| {
             state.connection = connection;
             if connection == Connection::StartingSyncT {
                 state.disk = Disk::Inconsistent;

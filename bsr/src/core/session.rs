@@ -33,6 +33,8 @@ pub(super) struct Session {
     pub(super) ahead_until: Option<Time>,
     /// Announcements that wait for a save.
     pub(super) announcing: u32,
+    /// P_SYNC_UUID that came on data before the answer on meta to this node's wish to be invalidated.
+    pub(super) early_sync_uuid: Option<u64>,
     /// Packets of the data connection, for [`super::Event::Sent`].
     pub(super) packets: u64,
     /// Of them, those that TCP has, and since when there has been none more.
@@ -79,6 +81,7 @@ impl Node {
             verify: None,
             ahead_until: None,
             announcing: 0,
+            early_sync_uuid: None,
             packets: 0,
             sent: 0,
             sent_since: self.now,

@@ -62,6 +62,12 @@ impl Resync {
 impl Node {
     /// P_SYNC_UUID: the source begins.
     pub(super) fn sync_uuid_came(&mut self, uuid: u64) {
+        if self.state.connection == Connection::Connected && self.orders.invalidates() {
+            if let Some(session) = &mut self.session {
+                session.early_sync_uuid = Some(uuid);
+            }
+            return;
+        }
         if !matches!(self.state.connection, Connection::WFSyncUUID | Connection::Behind) {
             self.violated(format!("P_SYNC_UUID came while {}", self.state.connection));
             return;

@@ -24,7 +24,7 @@ pub struct World {
     line_down: bool,
     /// Sectors that both disks have.
     sectors: usize,
-    /// What was not flushed may have gone with the power, or an operator has called the better disk invalid.
+    /// What was not flushed may have gone with the power.
     may_lose: bool,
 }
 
@@ -298,9 +298,11 @@ impl World {
                 self.sides[side].order(now, Order::Verify);
             }
             3 => {
-                let order = if self.random.bool() { Order::Invalidate } else { Order::InvalidateRemote };
-                // It may be the only disk that has everything: then that is what the operator wanted.
-                self.may_lose |= order == Order::Invalidate;
+                // Not the only disk that has everything: that would be what the operator wanted.
+                let both =
+                    self.states().iter().filter(|s| s.is_connected() && s.disk == Disk::UpToDate).count();
+                let order =
+                    if both == 2 && self.random.bool() { Order::Invalidate } else { Order::InvalidateRemote };
                 self.sides[side].order(now, order);
             }
             _ => self.switch(),
