@@ -77,6 +77,18 @@ impl Bitmap {
         self.next_set(from).is_some_and(|bit| bit < to)
     }
 
+    /// How many of the blocks that the range in bytes touches may differ.
+    pub fn weight_of(&self, offset: u64, length: u64) -> u64 {
+        let (from, to) = self.touched(offset, length);
+        let (mut weight, mut at) = (0, from);
+        while at < to {
+            let word = self.words[index(at / 64)] & mask(at, to);
+            weight += u64::from(word.count_ones());
+            at = (at | 63) + 1;
+        }
+        weight
+    }
+
     /// The first set bit at or after this one.
     pub fn next_set(&self, from_bit: u64) -> Option<u64> {
         self.find(from_bit, 0)

@@ -89,7 +89,7 @@ pub struct Node {
 
     jobs: HashMap<Token, disk::Job>,
     tokens: Token,
-    /// Bytes that the disk still has to do for sessions that are over.
+    /// Bytes that the disk still has to do for sessions that are over, or to save.
     late: u64,
     requests: requests::Requests,
     orders: orders::Orders,

@@ -89,7 +89,7 @@ class Guest:
             '-append', 'console=ttyS0 quiet nokaslr mitigations=off nopti panic=1 tsc=reliable random.trust_cpu=on '
                        'lab.name=' + self.name,
             '-chardev', 'file,id=console,path=console.log,append=on', '-serial', 'chardev:console', '-qmp', 'unix:qmp.sock,server=on,wait=off',
-            '-drive', 'if=none,id=b,file=disk.img,format=raw,cache=unsafe', '-device', 'virtio-blk-pci,drive=b',
+            '-drive', 'if=none,id=b,file=disk.img,format=raw,cache=unsafe,discard=unmap', '-device', 'virtio-blk-pci,drive=b',
             '-netdev', user % ('drbd', '10.0.2', '10.0.2', '', LOCALHOST, ports.drbd(n), '10.0.2', DRBD_PORT),
             '-device', 'virtio-net-pci,netdev=drbd,romfile=,mac=' + mac + '01',
             '-netdev', user % ('ctl', '10.0.3', '10.0.3', ',restrict=on', LOCALHOST, ports.control(n), '10.0.3', 7700),

@@ -41,7 +41,7 @@ impl Node {
         let sizes = self.own_sizes();
         self.send(Stream::Data, Packet::Sizes(sizes));
         let State { role, peer, connection, disk, peer_disk } = self.state;
-        if connection != Connection::Connected || disk.min(peer_disk) < Disk::Inconsistent {
+        if connection != Connection::Connected || disk.min(peer_disk) < Disk::UpToDate {
             return; // the bits are set: the next resync has them
         }
         let breaks_ties = self.session.as_ref().is_some_and(|session| session.agreed.resolve_conflicts);
@@ -101,7 +101,25 @@ impl Node {
             connection => connection,
         };
         if peer.connection == Connection::Ahead {
+            if old.role == Role::Primary
+                || peer.role != Role::Primary
+                || old.connection < Connection::WFReportParams
+            {
+                self.violated("the other node is ahead, but not the one that is written to");
+                return;
+            }
             connection = Connection::Behind;
+        }
+        let contradicted = match (old.connection, peer.connection) {
+            (Connection::WFBitMapS, Connection::WFBitMapS) => Some("source"),
+            (Connection::WFBitMapT, Connection::WFBitMapT) => Some("target"),
+            _ => None,
+        };
+        if let Some(both) = contradicted {
+            self.stand_alone(&format!(
+                "both nodes would be the resync's {both}: their generations contradict each other"
+            ));
+            return;
         }
         let consider =
             self.session.as_mut().is_some_and(|session| std::mem::take(&mut session.consider_resync));
@@ -186,7 +204,7 @@ impl Node {
             session.peer_uuids = Some(handshake.peer);
         }
         let (code, rule) = (comparison.code, comparison.rule);
-        let theirs = Generations { current: theirs.current, bitmap: theirs.bitmap, history: theirs.history };
+        let theirs = Generations::from(&theirs);
         let text =
             format!("generations: here {before}, there {theirs}; rule {rule} says {code}: {decision:?}");
         self.note(Severity::Info, text);

@@ -23,6 +23,8 @@ pub(super) enum Job {
     Activate,
     /// The save that makes this node primary; whose order it was.
     Promote(Id),
+    /// A save that nobody waits for, and its bytes.
+    Save(u64),
     /// What the other node may hear when it is stable here, in the session with this number: else a crash would make it
     /// know of a generation that this node has never heard of.
     Announce(u64, Announcement),
@@ -48,10 +50,10 @@ pub(super) enum PeerJob {
     EpochFlush,
     /// A read that it asked for.
     Serve(Serve),
-    /// A block of a resync to this disk.
-    Resync { offset: u64, length: u32 },
+    /// A block of a resync to this disk; of which resync.
+    Resync { offset: u64, length: u32, round: u64 },
     /// This disk's block, before a checksum request.
-    OwnChecksum { offset: u64, length: u32 },
+    OwnChecksum { offset: u64, length: u32, round: u64 },
     /// This disk's block, to be compared with the other one's digest.
     OwnVerify { offset: u64, length: u32, theirs: Bytes },
 }
@@ -142,10 +144,12 @@ impl Node {
             Job::Flush(id) => {
                 self.complete(id, result.map(|_| Bytes::new()).map_err(super::RequestError::Disk));
             }
+            Job::Save(weight) => self.late -= weight,
             Job::Activate => self.requests.activated(),
             Job::Promote(id) => self.done(id, Ok(())),
             Job::Announce(session, announcement) => {
-                if self.session.as_ref().is_some_and(|present| present.number == session) {
+                if let Some(present) = self.session.as_mut().filter(|present| present.number == session) {
+                    present.announcing -= 1;
                     match announcement {
                         Announcement::SyncUuid(uuid) => self.send(Stream::Data, Packet::SyncUuid(uuid)),
                         // As it is by now.
@@ -176,7 +180,7 @@ impl Node {
     /// What was for a session that is over: nobody waits for it, but the disk has it.
     fn late(&mut self, weight: u64, job: &PeerJob, result: &Result<Bytes, String>) {
         self.late -= weight;
-        if let (PeerJob::Resync { offset, length }, Err(_)) = (job, result) {
+        if let (PeerJob::Resync { offset, length, .. }, Err(_)) = (job, result) {
             self.bitmap.set_out_of_sync(*offset, u64::from(*length));
         }
     }

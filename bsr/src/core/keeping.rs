@@ -2,6 +2,7 @@
 
 use super::disk::{Announcement, Job};
 use super::{Action, Node, SECTOR, Save, State};
+use crate::bitmap::PAGE;
 use crate::metadata::Head;
 use crate::wire::{Connection, Disk, Role};
 
@@ -29,7 +30,7 @@ impl Node {
             // Who calls this disk good after a crash must find on it what makes it good.
             let flush_volume = head.consistent && !self.saved.consistent;
             self.saved = head;
-            self.push(Action::Save(Save { flush_volume, head: Some(head), ..Save::default() }));
+            self.save(Save { flush_volume, head: Some(head), ..Save::default() });
         }
     }
 
@@ -51,8 +52,16 @@ impl Node {
     /// Sends it on data, when what is known now is stable.
     pub(super) fn announce(&mut self, announcement: Announcement) {
         self.save_head();
-        let Some(session) = self.session.as_ref().map(|session| session.number) else { return };
+        let Some(session) = &mut self.session else { return };
+        session.announcing += 1;
+        let session = session.number;
         self.save_for(Job::Announce(session, announcement));
+    }
+
+    /// Whether something is still to be announced. What is asked before it would come to the other node before it, and
+    /// be undone by it: the state that ends a resync ends a verify, too.
+    pub(super) fn is_announcing(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.announcing > 0)
     }
 
     /// All of it, with the activity log as small as it can be.
@@ -66,6 +75,17 @@ impl Node {
         let head = self.head();
         self.saved = head;
         let (pages, activity) = (self.bitmap.take_dirty(), Some(self.activity.extents()));
-        self.push(Action::Save(Save { token: 0, flush_volume, pages, head: Some(head), activity }));
+        self.save(Save { token: 0, flush_volume, pages, head: Some(head), activity });
+    }
+
+    /// Nobody waits for it. But its memory counts until it is done: what the other node says can bring about a save,
+    /// and it can say more in a second than a disk can save.
+    fn save(&mut self, save: Save) {
+        let pages = save.pages.len() * PAGE;
+        let extents = save.activity.as_ref().map_or(0, |extents| extents.len() * size_of::<u32>());
+        let weight = SECTOR + (pages + extents) as u64;
+        self.late += weight;
+        let token = self.saving(Job::Save(weight));
+        self.push(Action::Save(Save { token, ..save }));
     }
 }

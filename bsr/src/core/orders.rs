@@ -44,6 +44,7 @@ impl Node {
 
     pub(super) fn feed_orders(&mut self) {
         while self.orders.pending.is_none()
+            && !self.is_announcing()
             && let Some((id, order)) = self.orders.queue.pop_front()
         {
             if self.down {
@@ -137,7 +138,7 @@ impl Node {
                 state.disk = Disk::UpToDate;
             }
         });
-        if forced || alone && self.generations.bitmap == 0 {
+        if forced || alone && self.generations.may_be_shared() {
             let random = self.random.next();
             self.generations.rotate_for_new(random);
         }
@@ -238,6 +239,21 @@ impl Node {
         }
     }
 
+    /// Why an order that the other node agrees to cannot be any more.
+    fn no_longer(&self, order: &Order) -> Option<Refusal> {
+        match order {
+            Order::Primary { .. } if self.state.peer == Role::Primary => Some(Refusal::TwoPrimaries),
+            Order::Verify => self.not_connected_and_good(),
+            Order::Invalidate | Order::InvalidateRemote => {
+                let here = *order == Order::Invalidate;
+                let source = if here { self.state.peer_disk } else { self.state.disk };
+                (self.state.connection != Connection::Connected || source != Disk::UpToDate)
+                    .then(|| Refusal::State(self.state.connection.to_string()))
+            }
+            _ => None,
+        }
+    }
+
     fn not_connected_and_good(&self) -> Option<Refusal> {
         let state = &self.state;
         if state.connection != Connection::Connected {
@@ -287,6 +303,12 @@ impl Node {
         };
         if code < SUCCESS {
             self.done(id, Err(refusal(code)));
+            return;
+        }
+        // It may have changed its state between the question and its answer.
+        if let Some(refusal) = self.no_longer(&order) {
+            self.done(id, Err(refusal));
+            self.violated(format!("it agrees to {order:?}, but this node is {} now", self.state.connection));
             return;
         }
         match &order {
@@ -362,9 +384,7 @@ impl Node {
                 // What is on its way may be on no other disk.
                 Some(Connection::StartingSyncS) if !self.requests.is_stable() => IN_TRANSIENT_STATE,
                 Some(Connection::StartingSyncT) if self.state.disk != Disk::UpToDate => NO_UP_TO_DATE_DISK,
-                Some(Connection::StartingSyncS)
-                    if self.state.role == Role::Primary && self.state.peer_disk != Disk::UpToDate =>
-                {
+                Some(Connection::StartingSyncS) if self.state.peer_disk != Disk::UpToDate => {
                     NO_UP_TO_DATE_DISK
                 }
                 _ => SUCCESS,

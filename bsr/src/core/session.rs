@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) resync: Option<Resync>,
     pub(super) verify: Option<Verify>,
     pub(super) ahead_until: Option<Time>,
+    /// Announcements that wait for a save.
+    pub(super) announcing: u32,
     /// P_SYNC_UUID that came on data before the answer on meta to this node's wish to be invalidated.
     pub(super) early_sync_uuid: Option<u64>,
     /// Packets of the data connection, for [`super::Event::Sent`].
@@ -78,6 +80,7 @@ impl Node {
             resync: None,
             verify: None,
             ahead_until: None,
+            announcing: 0,
             early_sync_uuid: None,
             packets: 0,
             sent: 0,
@@ -216,6 +219,10 @@ impl Node {
             return;
         };
         self.last_break = Some(format!("{through}: {why}"));
+        let source = matches!(self.state.connection, Connection::SyncSource | Connection::PausedSyncS);
+        if source && self.bitmap.weight() > 0 {
+            self.generations.target_is_not_done();
+        }
         // Before the states change: a new generation begins with them, and its bitmap has to have these blocks.
         self.writes_lost_peer();
         self.jobs_lost_peer(session.number);
@@ -271,6 +278,13 @@ impl Node {
             self.end_session(Connection::NetworkFailure, why, false);
             return;
         }
+        if self.report_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let limit = (self.settings.timeout * self.settings.ko_count).as_secs_f32();
+            let why = format!("the other node did not say what it has in {limit} s (timeout x ko-count)");
+            self.end_session(Connection::Timeout, &why, false);
+            return;
+        }
+        let Some(session) = &self.session else { return };
         if let Some(leaving) = session.leaving
             && self.now >= leaving + self.settings.ping_timeout
         {
@@ -333,6 +347,13 @@ impl Node {
         self.session.as_ref()?.agreeing.map(|since| since + limit)
     }
 
+    /// Until the reports are complete applications wait, and no other node can connect.
+    fn report_deadline(&self) -> Option<Time> {
+        let limit = self.settings.timeout * self.settings.ko_count;
+        let session = self.session.as_ref()?;
+        (session.phase != Phase::Running && !limit.is_zero()).then(|| session.begun + limit)
+    }
+
     /// When [`super::Event::Timer`] is due; none: never.
     pub fn deadline(&self) -> Option<Time> {
         let session = self.session.as_ref()?;
@@ -343,9 +364,14 @@ impl Node {
         };
         let leaving = session.leaving.map(|at| at + self.settings.ping_timeout);
         let pace = session.resync.as_ref().and_then(|resync| resync.next(self.now));
-        let work =
-            [self.send_deadline(), self.request_deadline(), self.order_deadline(), self.agreeing_deadline()];
-        [Some(alive), leaving, pace, session.ahead_until].into_iter().chain(work).flatten().min()
+        let shaking = [self.report_deadline(), self.agreeing_deadline()];
+        let work = [self.send_deadline(), self.request_deadline(), self.order_deadline()];
+        [Some(alive), leaving, pace, session.ahead_until]
+            .into_iter()
+            .chain(shaking)
+            .chain(work)
+            .flatten()
+            .min()
     }
 
     fn handshake_limit(&self) -> Duration {

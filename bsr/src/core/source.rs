@@ -53,8 +53,11 @@ impl Node {
         if self.bitmap.weight() > self.counters.resync_failed {
             return; // not as far as this node knows: an acknowledgement is missing
         }
-        self.generations.finish_as_source();
-        self.resync_over(true);
+        let clean = self.counters.resync_failed == 0;
+        if clean {
+            self.generations.finish_as_source();
+        }
+        self.resync_over(clean);
     }
 
     /// What both roles do at its end.
@@ -154,12 +157,15 @@ impl Node {
     pub(super) fn served(&mut self, serve: Serve, read: Option<Bytes>) {
         let Serve { request, offset, what } = serve;
         let Some(payload) = read else {
-            self.unlock(offset, request.size);
             if matches!(what, Wanted::Resync { .. } | Wanted::Checksum(_)) {
                 self.counters.resync_failed += u64::from(request.size).div_ceil(BLOCK);
             }
-            let kind =
-                if matches!(what, Wanted::Data) { AckKind::NegativeData } else { AckKind::NegativeResync };
+            let kind = if matches!(what, Wanted::Data) {
+                AckKind::NegativeData // nothing was locked for it
+            } else {
+                self.unlock(offset, request.size);
+                AckKind::NegativeResync
+            };
             let ack = self.ack(&request);
             self.send(Stream::Meta, Packet::Ack(kind, ack));
             return;
@@ -246,16 +252,21 @@ impl Node {
     /// P_RS_WRITE_ACK for a block of a resync.
     pub(super) fn resync_acknowledged(&mut self, ack: &BlockAck) {
         match self.within(ack.sector, ack.size) {
-            Some(offset) => {
+            Some(offset) if self.is_source() => {
                 self.bitmap.set_in_sync(offset, u64::from(ack.size));
             }
+            Some(_) => {} // of a resync that is over: what is set since then counts
             None => self.violated(format!("{ack:?} is not within the volume")),
         }
     }
 
+    fn is_source(&self) -> bool {
+        matches!(self.state.connection, Connection::SyncSource | Connection::PausedSyncS)
+    }
+
     /// P_NEG_ACK for a block of a resync: the other disk could not write it.
     pub(super) fn resync_refused(&mut self, ack: &BlockAck) {
-        if let Some(offset) = self.within(ack.sector, ack.size) {
+        if let Some(offset) = self.within(ack.sector, ack.size).filter(|_| self.is_source()) {
             self.bitmap.set_out_of_sync(offset, u64::from(ack.size));
             self.counters.resync_failed += u64::from(ack.size).div_ceil(BLOCK);
         }

@@ -97,7 +97,9 @@ impl Node {
         let begins = lost(old.peer_disk, new.peer_disk)
             || old.peer != Role::Primary && new.peer == Role::Primary && new.peer_disk <= Disk::Failed;
         let used = new.role == Role::Primary || new.peer == Role::Primary;
-        if begins && used && new.disk == Disk::UpToDate && self.generations.bitmap == 0 {
+        // While both are connected, only a resync's beginning makes the other disk outdated.
+        let shared = !new.is_connected() && self.generations.may_be_shared();
+        if begins && used && new.disk == Disk::UpToDate && (self.generations.bitmap == 0 || shared) {
             // This data goes its own way: the bitmap tells the differences since here.
             let fresh = self.random.next();
             self.generations.rotate_for_new(fresh);

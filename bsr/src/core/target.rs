@@ -17,13 +17,23 @@ use crate::wire::{
 pub(super) struct Resync {
     /// The next bit to be looked at.
     cursor: u64,
-    /// Where, in bytes, to how long, for what was asked for and is not written.
-    flights: BTreeMap<u64, u32>,
+    /// Which one of this node's: of an earlier one something may still be under way to the disk.
+    round: u64,
+    /// What was asked for and is not written, by where it begins, in bytes.
+    flights: BTreeMap<u64, Flight>,
     in_flight: u64,
     /// c-max-rate allows the next request when this is at most [`BURST`] ahead.
     pace: Time,
     paced: bool,
     ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    /// Bytes.
+    length: u32,
+    /// It has come, and is about to be written: nothing else may come in its place.
+    here: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +55,7 @@ impl Resync {
         self.flights
             .range(..end)
             .next_back()
-            .is_some_and(|(begin, length)| begin + u64::from(*length) > offset)
+            .is_some_and(|(begin, flight)| begin + u64::from(flight.length) > offset)
     }
 }
 
@@ -75,6 +85,7 @@ impl Node {
         let (bits, kib) = (self.bitmap.weight(), self.bitmap.weight() * 4);
         if let Some(session) = &mut self.session {
             session.resync = Some(Resync {
+                round: self.counters.resyncs,
                 cursor: 0,
                 flights: BTreeMap::new(),
                 in_flight: 0,
@@ -94,11 +105,15 @@ impl Node {
         while let Some((offset, length)) = self.next_resync() {
             let Some(session) = &mut self.session else { return };
             let Some(resync) = &mut session.resync else { return };
-            resync.flights.insert(offset, length);
+            resync.flights.insert(offset, Flight { length, here: false });
             resync.ending = Ending::Not; // an answer to an earlier ping says nothing about this one
             resync.in_flight += u64::from(length);
+            let round = resync.round;
             if self.settings.checksum.is_some() && session.agreed.version >= VERSION_CHECKSUM {
-                self.peer_disk(PeerJob::OwnChecksum { offset, length }, Operation::Read { offset, length });
+                self.peer_disk(
+                    PeerJob::OwnChecksum { offset, length, round },
+                    Operation::Read { offset, length },
+                );
             } else {
                 self.send(Stream::Data, Packet::ResyncRequest(request(offset, length)));
             }
@@ -156,8 +171,8 @@ impl Node {
         Some((offset, length))
     }
 
-    pub(super) fn checksum_read(&mut self, offset: u64, length: u32, read: Option<Bytes>) {
-        let flies = self.flies(offset, length);
+    pub(super) fn checksum_read(&mut self, offset: u64, length: u32, round: u64, read: Option<Bytes>) {
+        let flies = self.round() == Some(round) && self.flies(offset, length);
         let packet = match (read, self.settings.checksum) {
             _ if !flies => return,
             (Some(read), Some(algorithm)) => {
@@ -179,25 +194,36 @@ impl Node {
             }
         }
         let length = u32::try_from(block.payload.len()).unwrap_or(0);
-        let Some(offset) = self.wanted(block.sector, length) else { return };
+        let Some((offset, round)) = self.wanted(block.sector, length) else { return };
         self.counters.resync_received(length);
-        self.peer_disk(PeerJob::Resync { offset, length }, Operation::Write { offset, data: block.payload });
+        let job = PeerJob::Resync { offset, length, round };
+        self.peer_disk(job, Operation::Write { offset, data: block.payload });
     }
 
     /// P_RS_DEALLOCATED.
     pub(super) fn deallocated_came(&mut self, range: BlockDescriptor) {
-        let Some(offset) = self.wanted(range.sector, range.size) else { return };
+        let Some((offset, round)) = self.wanted(range.sector, range.size) else { return };
         let length = range.size;
-        self.peer_disk(PeerJob::Resync { offset, length }, Operation::Zero { offset, length, discard: true });
+        self.peer_disk(
+            PeerJob::Resync { offset, length, round },
+            Operation::Zero { offset, length, discard: true },
+        );
     }
 
-    /// Where, if this node has asked for it. What comes for an earlier resync of the same session is dropped.
-    fn wanted(&mut self, sector: u64, length: u32) -> Option<u64> {
+    /// Where, and for which resync, if this node has asked for it. What comes for an earlier resync of the same session
+    /// is dropped.
+    fn wanted(&mut self, sector: u64, length: u32) -> Option<(u64, u64)> {
         let offset = self.within(sector, length);
-        match offset {
-            Some(offset) if self.flies(offset, length) => Some(offset),
-            _ if self.session.as_ref().is_some_and(|session| session.resync.is_none()) => None,
-            _ => {
+        let session = self.session.as_mut()?;
+        let resync = session.resync.as_mut()?;
+        let round = resync.round;
+        let flight = offset.and_then(|offset| resync.flights.get_mut(&offset));
+        match flight.filter(|flight| flight.length == length && !flight.here) {
+            Some(flight) => {
+                flight.here = true;
+                offset.map(|offset| (offset, round))
+            }
+            None => {
                 self.violated(format!(
                     "a resync of {length} bytes at sector {sector} came, which nobody asked for"
                 ));
@@ -206,25 +232,35 @@ impl Node {
         }
     }
 
+    /// Whether it was asked for, and no answer has come.
     fn flies(&self, offset: u64, length: u32) -> bool {
         let resync = self.session.as_ref().and_then(|session| session.resync.as_ref());
-        resync.is_some_and(|resync| resync.flights.get(&offset) == Some(&length))
+        let flight = resync.and_then(|resync| resync.flights.get(&offset));
+        flight.is_some_and(|flight| flight.length == length && !flight.here)
     }
 
-    pub(super) fn resync_written(&mut self, offset: u64, length: u32, written: bool) {
-        if !self.flies(offset, length) {
-            return; // of a resync that is over: the source may have newer data by now, and the block counts as different
-        }
-        if written {
+    fn round(&self) -> Option<u64> {
+        self.session.as_ref()?.resync.as_ref().map(|resync| resync.round)
+    }
+
+    pub(super) fn resync_written(&mut self, offset: u64, length: u32, round: u64, written: bool) {
+        let present = self.round() == Some(round);
+        if written && present {
             self.bitmap.set_in_sync(offset, u64::from(length));
         } else {
+            // What was said to be out of sync since that resync was broken off must stay so: the next one has it.
             self.bitmap.set_out_of_sync(offset, u64::from(length));
+        }
+        if !written && present {
             self.counters.resync_failed += u64::from(length).div_ceil(BLOCK);
         }
+        let written = written && present;
         let kind = if written { AckKind::ResyncWritten } else { AckKind::Negative };
         let BlockRequest { sector, block_id, size } = request(offset, length);
         self.send(Stream::Meta, Packet::Ack(kind, BlockAck { sector, block_id, size, sequence: 0 }));
-        self.landed(offset, length);
+        if present {
+            self.landed(offset, length);
+        }
     }
 
     /// P_RS_IS_IN_SYNC, P_NEG_RS_DREPLY, P_RS_CANCEL.
@@ -245,7 +281,8 @@ impl Node {
                     Severity::Warning,
                     format!("the other node cannot read {} bytes at {offset}", ack.size),
                 );
-                self.counters.resync_failed += u64::from(ack.size).div_ceil(BLOCK);
+                // A write that came meanwhile may have brought some of it: those blocks have not failed.
+                self.counters.resync_failed += self.bitmap.weight_of(offset, u64::from(ack.size));
             }
             _ => {} // cancelled: it stays set, for the next resync
         }

@@ -74,7 +74,7 @@ fn every_version_replicates() {
         let mut random = fastrand::Rng::with_seed(u64::from(version));
         let mut settings = settings(&mut random);
         settings.versions.1 = version;
-        let mut world = World::new(settings, random, false);
+        let mut world = World::new(settings, random, std::env::var_os("DRX_LOUD").is_some());
         world.use_for(600);
         world.calm();
     }

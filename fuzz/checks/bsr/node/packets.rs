@@ -13,6 +13,9 @@ use super::tape::Tape;
 /// Any packet, of fields that are somehow plausible: taken from what the victim said itself, or on some border.
 pub fn any(tape: &mut Tape<'_>, victim: &Side) -> (Stream, Packet) {
     let mut make = Make { tape, victim };
+    if make.tape.byte() < 160 {
+        return make.fitting();
+    }
     match make.tape.below(30) {
         0..=6 => (Stream::Meta, make.ack()),
         7 => (Stream::Meta, make.epoch_ack()),
@@ -24,7 +27,8 @@ pub fn any(tape: &mut Tape<'_>, victim: &Side) -> (Stream, Packet) {
                 if wide { Packet::ConnectionChangeReply(code) } else { Packet::StateChangeReply(code) },
             )
         }
-        9 => (Stream::Meta, make.tape.of(&[0, 1]).eq(&0).then_some(Packet::Ping).unwrap_or(Packet::PingAck)),
+        9 if make.tape.of(&[0, 1]) == 0 => (Stream::Meta, Packet::Ping),
+        9 => (Stream::Meta, Packet::PingAck),
         _ => (Stream::Data, make.data()),
     }
 }
@@ -56,6 +60,66 @@ struct Make<'t, 'b, 'v> {
 }
 
 impl Make<'_, '_, '_> {
+    /// One that could follow on what the victim has said last.
+    fn fitting(&mut self) -> (Stream, Packet) {
+        use Connection as C;
+        let connection = self.victim.node.state().connection;
+        let choice = self.tape.below(4);
+        let state = |connection, disk| {
+            (
+                Stream::Data,
+                Packet::State(StateWord::new(
+                    Role::Secondary,
+                    Role::Secondary,
+                    connection,
+                    disk,
+                    Disk::UpToDate,
+                )),
+            )
+        };
+        match (connection, choice) {
+            (C::Connected, 0) => (Stream::Data, Packet::State(self.word())),
+            (C::Connected, 1) => (Stream::Data, Packet::StateChange(self.change())),
+            (C::Connected, 2) => {
+                let word = StateWord::new(
+                    Role::Primary,
+                    Role::Secondary,
+                    C::Ahead,
+                    Disk::UpToDate,
+                    Disk::Consistent,
+                );
+                (Stream::Data, Packet::State(word))
+            }
+            (C::Behind | C::WFSyncUUID, 0 | 1) => (Stream::Data, Packet::SyncUuid(self.tape.u64())),
+            (C::SyncTarget, 0 | 1) => (Stream::Data, Packet::ResyncReply(self.block())),
+            (C::SyncTarget, 2) => (Stream::Data, Packet::Deallocated(self.range())),
+            (C::SyncTarget, _) => {
+                let word = StateWord::new(
+                    Role::Primary,
+                    Role::Secondary,
+                    C::Ahead,
+                    Disk::UpToDate,
+                    Disk::Consistent,
+                );
+                (Stream::Data, Packet::State(word))
+            }
+            (C::SyncSource, 0) => (Stream::Data, Packet::ResyncRequest(self.request())),
+            (C::SyncSource, 1) => (Stream::Data, Packet::ChecksumRequest(self.request(), self.digest())),
+            (C::SyncSource, 2) => state(C::Connected, Disk::UpToDate),
+            (C::VerifyT, 0..3) => (Stream::Data, Packet::VerifyRequest(self.request())),
+            (C::VerifyT, _) => state(C::Connected, Disk::UpToDate),
+            (C::VerifyS, 0..3) => (Stream::Data, Packet::VerifyReply(self.request(), self.digest())),
+            (C::WFBitMapS | C::WFBitMapT, 0..2) => {
+                let bits = self.victim.node.status().size.div_ceil(4096).div_ceil(64) as usize;
+                (Stream::Data, Packet::Bitmap(vec![self.tape.byte(); 8 * bits.min(510)].into()))
+            }
+            (C::WFBitMapS | C::WFBitMapT, 2) => (Stream::Data, Packet::Bitmap(Bytes::new())),
+            _ if choice < 2 => (Stream::Meta, self.ack()),
+            _ if choice == 2 => (Stream::Meta, self.epoch_ack()),
+            _ => (Stream::Meta, Packet::PingAck),
+        }
+    }
+
     fn data(&mut self) -> Packet {
         match self.tape.below(32) {
             0 | 1 => Packet::Data(self.block()),
@@ -174,11 +238,17 @@ impl Make<'_, '_, '_> {
     }
 
     fn block(&mut self) -> DataBlock {
-        let (sector, block_id, _) = self.place();
-        let length = self.tape.of(&[4096, 512, 4096, 8192, 128 << 10, 0, 520, 100, 1 << 20]);
-        let payload = vec![self.tape.byte(); length].into();
+        let (sector, block_id, size) = self.place();
+        let length = match self.tape.byte() {
+            0..128 if size <= 1 << 20 => size as usize,
+            _ => self.tape.of(&[4096, 512, 4096, 8192, 128 << 10, 0, 520, 100, 1 << 20]),
+        };
+        let payload: Bytes = vec![self.tape.byte(); length].into();
+        // Where there is to be a digest it mostly is.
+        let integrity = self.victim.settings.integrity.filter(|_| length > 0 && self.tape.byte() < 200);
+        let digest = integrity.map_or(Bytes::new(), |algorithm| algorithm.digest(&payload));
         let flags = 1 << self.tape.below(11) | 1 << self.tape.below(11);
-        DataBlock { sector, block_id, sequence: 0, flags, digest: Bytes::new(), payload }
+        DataBlock { sector, block_id, sequence: 0, flags, digest, payload }
     }
 
     fn request(&mut self) -> BlockRequest {
@@ -288,6 +358,6 @@ trait Empty {
 
 impl Empty for DataBlock {
     fn empty(self) -> DataBlock {
-        DataBlock { payload: Bytes::new(), ..self }
+        DataBlock { digest: Bytes::new(), payload: Bytes::new(), ..self }
     }
 }

@@ -45,12 +45,10 @@ impl World {
         for attempt in 0..ATTEMPTS {
             self.stand_up();
             let settled = |world: &World| {
-                let well = world.sides.iter().all(Side::is_well) && world.sides.iter().all(Side::is_idle);
-                well || world.sides.iter().any(|side| side.node.state().connection == Connection::StandAlone)
-                    || world.sides.iter().all(|side| {
-                        let state = side.node.state();
-                        state.connection == Connection::Connected && state.disk != Disk::UpToDate
-                    })
+                let all = |is: fn(&Side) -> bool| world.sides.iter().all(is);
+                let connection = |side: &Side| side.node.state().connection;
+                world.sides.iter().any(|side| connection(side) == Connection::StandAlone)
+                    || all(|side| side.node.state().connection == Connection::Connected) && all(Side::is_idle)
             };
             assert!(self.calm(HOUR, settled), "they find to nothing: {}", self.tell_states());
             if self.sides.iter().all(Side::is_well) {
@@ -74,7 +72,11 @@ impl World {
     /// What the nodes say that they need: the victim's data is kept.
     fn operate(&mut self, attempt: usize) {
         let now = self.now;
-        if self.sides.iter().all(|side| side.node.state().connection == Connection::Connected) {
+        if self.sides.iter().all(|side| {
+            let state = side.node.state();
+            state.connection == Connection::Connected && state.disk != Disk::UpToDate
+        }) {
+            self.sides[VICTIM].order(now, Order::Secondary);
             self.sides[VICTIM].order(now, Order::Primary { force: true });
             self.calm(MINUTE, |world| world.sides[VICTIM].is_idle());
             return;
@@ -95,6 +97,7 @@ impl World {
         assert!(standing.iter().all(|state| state.connection == Connection::StandAlone), "{standing:?}");
         self.sides[PEER].order(now, Order::Secondary);
         if standing[VICTIM].disk != Disk::UpToDate {
+            self.sides[VICTIM].order(now, Order::Secondary);
             self.sides[VICTIM].order(now, Order::Primary { force: true });
         }
         if attempt == 0 {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::BytesMut;
-use drx_bsr::core::{Action, Breakage, Event, Id, Node, Order, Request, Settings, State, Time};
+use drx_bsr::core::{Action, Breakage, Event, Id, Node, Order, Request, Settings, State, Time, What};
 use drx_bsr::wire::{Connection, Decoder, Disk as DiskState, Encoder, Packet, Stream};
 
 use super::disk::Disk;
@@ -12,7 +12,7 @@ use super::disk::Disk;
 pub struct Side {
     pub node: Node,
     pub disk: Disk,
-    settings: Settings,
+    pub settings: Settings,
     /// It looks for the other one, from this time on.
     pub opening: Option<Time>,
     /// Both connections stand, as it sees it.
@@ -218,8 +218,14 @@ impl Side {
                     assert!(self.asked.remove(&id), "request {id} is completed twice");
                 }
                 Action::Done { id, .. } => assert!(self.ordered.remove(&id), "order {id} is done twice"),
-                Action::Changed(change) => self
-                    .say(|| format!("{:?}: {} -> {}; {}", change.what, change.from, change.to, change.why)),
+                Action::Changed(change) => {
+                    let good = ["the resync is done", "an operator wants it", "no initial resync"];
+                    let better = change.what == What::Disk && change.from == "Inconsistent";
+                    assert!(!better || good.contains(&&change.why[..]), "{change:?}");
+                    self.say(|| {
+                        format!("{:?}: {} -> {}; {}", change.what, change.from, change.to, change.why)
+                    });
+                }
                 Action::Note(_, text) => {
                     assert!(text.len() <= 500, "a note is a line in a log: {text}");
                     self.say(|| text);

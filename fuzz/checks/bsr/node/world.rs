@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use drx_bsr::core::{Event, Order, Request, Settings, Time};
-use drx_bsr::wire::{Features, Packet, Role, StateWord, Stream};
+use drx_bsr::wire::{Connection, Features, Packet, Role, StateWord, Stream};
 
 use super::packets;
 use super::side::{STREAMS, Side};
@@ -28,9 +28,9 @@ pub struct World {
 
 impl World {
     /// Both up to date, the victim primary if `strict`, otherwise as far as `begin` says.
-    pub fn new(settings: Settings, strict: bool, begin: u8, loud: bool) -> World {
+    pub fn new(settings: Settings, strict: bool, begin: u8, volume: usize, loud: bool) -> World {
         // What is on a disk that was just created may be anything.
-        let sides = [0, 0x55].map(|fill| Side::new(settings.clone(), vec![fill; VOLUME], loud));
+        let sides = [0, 0x55].map(|fill| Side::new(settings.clone(), vec![fill; volume], loud));
         let now = Time::ZERO;
         let (seized, injected, heard) = (false, 0, Vec::new());
         let mut world = World { settings, sides, now, seized, strict, injected, heard, seeds: 1, tags: 0 };
@@ -75,8 +75,8 @@ impl World {
             10 => self.pass(Duration::from_millis(tape.of(&[1, 10, 100, 1000, 7000, 31_000]))),
             11 => self.order(tape),
             12..=14 => self.request(tape),
-            15 => self.seize(),
-            16 => self.greet(tape),
+            15 if tape.byte() < 128 => self.seize(),
+            16 | 20 | 21 if !self.sides[VICTIM].linked => self.meet(tape),
             17 if tape.byte() < 64 => {
                 // The victim would be primary no more, and believe in writes.
                 let side = if self.strict { PEER } else { tape.below(2) };
@@ -206,6 +206,26 @@ impl World {
         self.sides[side].order(self.now, Order::Connect { discard_my_data: false });
     }
 
+    /// Nothing can be attacked where nothing is.
+    fn meet(&mut self, tape: &mut Tape<'_>) {
+        if self.seized && !self.strict {
+            let ready = self.sides[VICTIM].opening.map_or(Time::ZERO, |at| at.saturating_sub(self.now));
+            self.pass(ready);
+            self.greet(tape);
+            return;
+        }
+        self.seized = false;
+        let order = Order::Connect { discard_my_data: false };
+        for side in &mut self.sides {
+            if side.node.state().connection == Connection::StandAlone {
+                side.order(self.now, order.clone());
+            }
+        }
+        self.calm(Duration::from_secs(4), |world| {
+            world.sides.iter().all(|side| side.node.state().is_connected())
+        });
+    }
+
     /// The attacker knows how to begin.
     fn greet(&mut self, tape: &mut Tape<'_>) {
         let victim = &mut self.sides[VICTIM];
@@ -219,8 +239,12 @@ impl World {
             self.tell(Packet::AuthChallenge(Box::new([1; 64])));
             self.tell(Packet::AuthResponse(algorithm.hmac(&secret, &[0xaa; 64]).unwrap_or_default()));
         }
-        let mut said: Vec<Packet> =
-            self.sides[VICTIM].said.iter().map(|(_, packet)| packet.clone()).collect();
+        let mut said: Vec<Packet> = self.sides[VICTIM]
+            .said
+            .iter()
+            .filter(|(on, _)| *on == Stream::Data)
+            .map(|(_, packet)| packet.clone())
+            .collect();
         said.truncate(5);
         said.reverse();
         for packet in said {
@@ -308,7 +332,8 @@ impl World {
             return;
         }
         self.tags = self.tags.wrapping_add(1);
-        let offset = 512 * tape.of(&[0u64, 0, 1, 7, 8, 64, 1024, 8192, VOLUME as u64 / 512 - 1]);
+        let sectors = self.sides[side].disk.volume.len() as u64 / 512;
+        let offset = 512 * tape.of(&[0, 0, 1, 7, 8, 64, 1024, 8192, sectors - 1]);
         let length = tape.of(&[512u32, 4096, 4096, 8192, 65_536, 1 << 20]);
         let request = match tape.below(8) {
             0 | 1 => Request::Read { offset, length },
@@ -326,6 +351,6 @@ impl World {
 
 pub const VICTIM: usize = 0;
 pub const PEER: usize = 1;
-/// Two extents of the activity log, and a block that is none.
-const VOLUME: usize = (4 << 20) + 4096 + 512;
+/// The second one has two extents of the activity log; both end in the midst of a block.
+pub const VOLUMES: [usize; 2] = [(256 << 10) + 512, (4 << 20) + 4096 + 512];
 const HEARD: usize = 16;
