@@ -204,7 +204,7 @@ impl World {
             for (id, done) in std::mem::take(&mut self.sides[side].completed) {
                 if self.primary == Some(side) {
                     if let Some(read) = &done {
-                        self.model.end_read(id, &tags(read));
+                        self.model.end_read(id, &tags(read), self.may_lose);
                     }
                     self.model.end(id, done.is_some());
                 }
