@@ -51,7 +51,12 @@ impl Node {
                 self.done(id, Err(Refusal::State("the node is going down".to_owned())));
                 continue;
             }
-            if matches!(order, Order::Secondary | Order::Down) && self.waits_to_step_down() {
+            // As a secondary it would not begin a generation if the other node were lost while it is behind.
+            let ahead = order == Order::Secondary && self.state.connection == Connection::Ahead;
+            let waits = matches!(order, Order::Secondary | Order::Down) && self.waits_to_step_down()
+                || ahead && self.requests.is_idle()
+                || matches!(order, Order::Primary { .. }) && self.waits_for_writes();
+            if waits {
                 self.orders.queue.push_front((id, order));
                 return;
             }
@@ -145,6 +150,12 @@ impl Node {
             }
             self.send_state();
         }
+    }
+
+    /// Until the disk has been told all that the other node wrote while it was primary: else this node's applications
+    /// would be overtaken by it.
+    fn waits_for_writes(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.inbound.holds())
     }
 
     /// Until the other node has all that was written: as secondaries both would say that they have the same data.

@@ -39,6 +39,13 @@ struct Epoch {
     barrier: Option<u32>,
 }
 
+impl Inbound {
+    /// Whether something waits for its epoch.
+    pub(super) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+}
+
 impl Default for Inbound {
     fn default() -> Inbound {
         let epochs = VecDeque::from([Epoch { number: 0, size: 0, active: 0, barrier: None }]);
@@ -228,6 +235,7 @@ impl Node {
     fn peer_write_done(&mut self, write: &PeerWrite, written: bool) {
         if !written {
             self.bitmap.set_out_of_sync(write.offset, u64::from(write.ack.size));
+            self.disk_is_bad();
         }
         if !write.more {
             let resyncs = (Connection::SyncSource..=Connection::PausedSyncT).contains(&self.state.connection);
@@ -251,6 +259,22 @@ impl Node {
             epoch.active -= 1;
         }
         self.finish_epochs();
+    }
+
+    /// A write of the other node is not on this disk, but its application may hear that it is done: nobody must take this
+    /// disk for a good one before the next resync.
+    fn disk_is_bad(&mut self) {
+        use Connection::{Connected, VerifyS, VerifyT};
+        let bad = matches!(self.state.connection, Connected | VerifyS | VerifyT)
+            && self.state.disk > Disk::Inconsistent
+            && self.state.peer_disk == Disk::UpToDate;
+        if bad {
+            self.change_unsaved("a write to it failed", |state| {
+                (state.connection, state.disk) = (Connected, Disk::Inconsistent);
+            });
+            self.save_all(false);
+            self.send_state();
+        }
     }
 
     /// P_BARRIER.

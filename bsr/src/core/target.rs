@@ -106,6 +106,7 @@ impl Node {
             let Some(session) = &mut self.session else { return };
             let Some(resync) = &mut session.resync else { return };
             resync.flights.insert(offset, Flight { length, here: false });
+            resync.ending = Ending::Not; // an answer to an earlier ping says nothing about this one
             resync.in_flight += u64::from(length);
             let round = resync.round;
             if self.settings.checksum.is_some() && session.agreed.version >= VERSION_CHECKSUM {
@@ -352,8 +353,12 @@ impl Node {
     }
 
     /// A resync or a verify is over, or its connection is.
-    pub(super) fn resync_left(&mut self, _from: Connection) {
+    pub(super) fn resync_left(&mut self, from: Connection) {
+        if matches!(from, Connection::VerifyS | Connection::VerifyT) && self.bitmap.is_dirty() {
+            self.save_all(false); // what was found so far
+        }
         if let Some(session) = &mut self.session {
+            session.serving.locks = super::disk::Locks::default();
             session.resync = None;
             session.verify = None;
             session.ahead_until = None;
