@@ -68,8 +68,9 @@ class Way:
 
 def recorded(pair, capture):
     """One session from its first byte to its last, recorded: set-up, authentication, resync, writes, verify, disconnect."""
+    secret = {'cram_hmac_alg': 'sha1', 'shared_secret': 'geheim'}
     for node in pair.nodes:
-        node.configure('C', cram_hmac_alg='sha1', shared_secret='geheim', csums_alg='sha1')
+        node.configure('C', **secret)
         node.create(pair.random.randbytes(pair.disk_size(node)))
         node.up()
     pair.both('cs:Connected', 30)
@@ -84,6 +85,7 @@ def recorded(pair, capture):
         pair.write(pair.kernel)
         pair.kernel.connect()
         pair.up()
+    pair.configure(**secret, csums_alg='sha1')
     for node in pair.nodes:
         node.verify()
     pair.peer.invalidate()

@@ -39,6 +39,7 @@ impl Node {
 
     pub(super) fn feed_orders(&mut self) {
         while self.orders.pending.is_none()
+            && !self.is_announcing()
             && let Some((id, order)) = self.orders.queue.pop_front()
         {
             if self.down {
@@ -127,7 +128,7 @@ impl Node {
                 state.disk = Disk::UpToDate;
             }
         });
-        if forced || alone && self.generations.bitmap == 0 {
+        if forced || alone && self.generations.may_be_shared() {
             let random = self.random.next();
             self.generations.rotate_for_new(random);
         }

@@ -89,6 +89,9 @@ impl Node {
             });
         }
         self.note(Severity::Info, format!("resync to here begins: {kib} KiB, {bits} blocks of 4 KiB"));
+        // The source forgets each block as soon as it is acknowledged. Until all are on stable storage, this node has to
+        // know them over any crash.
+        self.save_all(false);
     }
 
     /// Asks for as much as window and rate allow.

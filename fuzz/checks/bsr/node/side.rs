@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::BytesMut;
-use drx_bsr::core::{Action, Breakage, Event, Id, Node, Order, Request, Settings, State, Time, What};
+use drx_bsr::core::{Action, Breakage, Event, Id, Node, Order, Request, Settings, State, Time};
 use drx_bsr::wire::{Connection, Decoder, Disk as DiskState, Encoder, Packet, Stream};
 
 use super::disk::Disk;
