@@ -13,6 +13,11 @@ fn bitmap() {
 }
 
 #[test]
+fn node() {
+    replay("bsr_node", checks::node::node);
+}
+
+#[test]
 fn packets() {
     replay("bsr_packets", checks::packets::packets);
 }
@@ -20,7 +25,7 @@ fn packets() {
 /// Every target of the fuzzer that is about this package is replayed here.
 #[test]
 fn no_target_is_forgotten() {
-    let replayed = ["bsr_bitmap", "bsr_packets"];
+    let replayed = ["bsr_bitmap", "bsr_node", "bsr_packets"];
     let ours = |directory| {
         let mut names = names(&fuzz().join(directory));
         names.retain(|name| name.starts_with("bsr_"));

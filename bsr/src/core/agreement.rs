@@ -197,7 +197,7 @@ impl Node {
             session.peer_uuids = Some(handshake.peer);
         }
         let (code, rule) = (comparison.code, comparison.rule);
-        let theirs = Generations { current: theirs.current, bitmap: theirs.bitmap, history: theirs.history };
+        let theirs = Generations::from(&theirs);
         let text =
             format!("generations: here {before}, there {theirs}; rule {rule} says {code}: {decision:?}");
         self.note(Severity::Info, text);

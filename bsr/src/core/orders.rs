@@ -30,6 +30,11 @@ impl Orders {
     pub(super) fn is_asking(&self) -> bool {
         self.pending.is_some()
     }
+
+    /// Whether it is the one that lets the other node begin a resync to here.
+    pub(super) fn invalidates(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.order == Order::Invalidate)
+    }
 }
 
 impl Node {
@@ -39,6 +44,7 @@ impl Node {
 
     pub(super) fn feed_orders(&mut self) {
         while self.orders.pending.is_none()
+            && !self.is_announcing()
             && let Some((id, order)) = self.orders.queue.pop_front()
         {
             if self.down {
@@ -127,7 +133,7 @@ impl Node {
                 state.disk = Disk::UpToDate;
             }
         });
-        if forced || alone && self.generations.bitmap == 0 {
+        if forced || alone && self.generations.may_be_shared() {
             let random = self.random.next();
             self.generations.rotate_for_new(random);
         }
@@ -251,7 +257,10 @@ impl Node {
         let state = &self.state;
         if here && state.connection == Connection::StandAlone && state.role == Role::Secondary {
             self.bitmap.set_all();
-            self.change("an operator calls this disk invalid", |state| state.disk = Disk::Inconsistent);
+            // Both as one: an inconsistent disk of which no block differs would be good again without a resync.
+            self.change_unsaved("an operator calls this disk invalid", |state| {
+                state.disk = Disk::Inconsistent;
+            });
             self.save_all(false);
             self.done(id, Ok(()));
             return;
@@ -307,6 +316,9 @@ impl Node {
             Order::Invalidate => {
                 self.full_resync(Connection::StartingSyncT);
                 self.done(id, Ok(()));
+                if let Some(uuid) = self.session.as_mut().and_then(|session| session.early_sync_uuid.take()) {
+                    self.sync_uuid_came(uuid);
+                }
             }
             Order::InvalidateRemote => {
                 self.full_resync(Connection::StartingSyncS);
@@ -320,7 +332,7 @@ impl Node {
     fn full_resync(&mut self, connection: Connection) {
         let why = "an operator calls a disk invalid";
         self.bitmap.set_all();
-        self.change(why, |state| {
+        self.change_unsaved(why, |state| {
             state.connection = connection;
             if connection == Connection::StartingSyncT {
                 state.disk = Disk::Inconsistent;

@@ -52,6 +52,9 @@ pub(super) struct PeerWrite {
     epoch: u64,
     offset: u64,
     ack: BlockAck,
+    /// P_RECV_ACK, when it is begun: with protocol B its application takes it for kept then, and what waits for its
+    /// epoch is lost with the session.
+    wants_received: bool,
     wants_ack: bool,
     may_set_in_sync: bool,
     /// It has more parts; only the last one answers.
@@ -74,9 +77,17 @@ impl Node {
             }
             _ => {
                 let session = session.number;
-                self.disk(Job::Peer { session, weight, job }, operation);
+                self.begin_peer_disk(session, weight, job, operation);
             }
         }
+    }
+
+    fn begin_peer_disk(&mut self, session: u64, weight: u64, job: PeerJob, operation: Operation) {
+        if let PeerJob::Write(PeerWrite { wants_received: true, ack, .. }) = &job {
+            let ack = *ack;
+            self.send(Stream::Meta, Packet::Ack(AckKind::Received, ack));
+        }
+        self.disk(Job::Peer { session, weight, job }, operation);
     }
 
     pub(super) fn peer_writes(&mut self, mut block: DataBlock) {
@@ -183,14 +194,12 @@ impl Node {
         let number = epoch.number;
         let count = parts.len();
         epoch.active += u32::try_from(count).unwrap_or(u32::MAX);
-        if wants_received {
-            self.send(Stream::Meta, Packet::Ack(AckKind::Received, ack));
-        }
         for (place, part) in parts.into_iter().enumerate() {
             let write = PeerWrite {
                 epoch: number,
                 offset,
                 ack,
+                wants_received: wants_received && place == 0,
                 wants_ack,
                 may_set_in_sync: block.flags & wire::DP_MAY_SET_IN_SYNC != 0,
                 more: place + 1 < count,
@@ -300,7 +309,7 @@ impl Node {
         }
         self.send(Stream::Meta, Packet::BarrierAck { barrier, set_size: epoch.size });
         for Held { weight, job, operation, .. } in ready {
-            self.disk(Job::Peer { session, weight, job }, operation);
+            self.begin_peer_disk(session, weight, job, operation);
         }
     }
 

@@ -31,6 +31,10 @@ pub(super) struct Session {
     pub(super) resync: Option<Resync>,
     pub(super) verify: Option<Verify>,
     pub(super) ahead_until: Option<Time>,
+    /// Announcements that wait for a save.
+    pub(super) announcing: u32,
+    /// P_SYNC_UUID that came on data before the answer on meta to this node's wish to be invalidated.
+    pub(super) early_sync_uuid: Option<u64>,
     /// Packets of the data connection, for [`super::Event::Sent`].
     pub(super) packets: u64,
     /// Of them, those that TCP has, and since when there has been none more.
@@ -76,6 +80,8 @@ impl Node {
             resync: None,
             verify: None,
             ahead_until: None,
+            announcing: 0,
+            early_sync_uuid: None,
             packets: 0,
             sent: 0,
             sent_since: self.now,
@@ -213,6 +219,10 @@ impl Node {
             return;
         };
         self.last_break = Some(format!("{through}: {why}"));
+        let source = matches!(self.state.connection, Connection::SyncSource | Connection::PausedSyncS);
+        if source && self.bitmap.weight() > 0 {
+            self.generations.target_is_not_done();
+        }
         // Before the states change: a new generation begins with them, and its bitmap has to have these blocks.
         self.writes_lost_peer();
         self.jobs_lost_peer(session.number);

@@ -92,7 +92,9 @@ impl Node {
         use Connection as C;
         if lost(old.peer_disk, new.peer_disk) && new.role == Role::Primary && new.disk == Disk::UpToDate {
             // From now on this data goes its own way: the bitmap tells the differences since here.
-            if self.generations.bitmap == 0 {
+            // While both are connected, only a resync's beginning makes the other disk outdated.
+            let shared = !new.is_connected() && self.generations.may_be_shared();
+            if self.generations.bitmap == 0 || shared {
                 let fresh = self.random.next();
                 self.generations.rotate_for_new(fresh);
             }

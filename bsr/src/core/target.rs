@@ -62,6 +62,12 @@ impl Resync {
 impl Node {
     /// P_SYNC_UUID: the source begins.
     pub(super) fn sync_uuid_came(&mut self, uuid: u64) {
+        if self.state.connection == Connection::Connected && self.orders.invalidates() {
+            if let Some(session) = &mut self.session {
+                session.early_sync_uuid = Some(uuid);
+            }
+            return;
+        }
         if !matches!(self.state.connection, Connection::WFSyncUUID | Connection::Behind) {
             self.violated(format!("P_SYNC_UUID came while {}", self.state.connection));
             return;
@@ -89,6 +95,9 @@ impl Node {
             });
         }
         self.note(Severity::Info, format!("resync to here begins: {kib} KiB, {bits} blocks of 4 KiB"));
+        // The source forgets each block as soon as it is acknowledged. Until all are on stable storage, this node has to
+        // know them over any crash.
+        self.save_all(false);
     }
 
     /// Asks for as much as window and rate allow.

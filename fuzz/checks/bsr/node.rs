@@ -11,7 +11,7 @@ use drx_bsr::core::{OnCongestion, Protocol, Settings};
 use drx_bsr::digest::Algorithm;
 
 use tape::Tape;
-use world::World;
+use world::{VOLUMES, World};
 
 /// The node never panics, never touches what is beyond its volume, sends nothing once its connections are closed,
 /// completes each request and order once, and remembers no more than its backlog tells. Afterwards it gets on with a
@@ -28,7 +28,8 @@ pub fn run(input: &[u8], loud: bool) -> usize {
     let mut tape = Tape::new(input);
     let settings = settings(&mut tape);
     let strict = tape.flag();
-    let mut world = World::new(settings, strict, tape.byte(), loud);
+    let volume = VOLUMES[usize::from(tape.byte() < 48)];
+    let mut world = World::new(settings, strict, tape.byte(), volume, loud);
     while !tape.is_at_end() {
         world.step(&mut tape);
     }

@@ -218,8 +218,14 @@ impl Side {
                     assert!(self.asked.remove(&id), "request {id} is completed twice");
                 }
                 Action::Done { id, .. } => assert!(self.ordered.remove(&id), "order {id} is done twice"),
-                Action::Changed(change) => self
-                    .say(|| format!("{:?}: {} -> {}; {}", change.what, change.from, change.to, change.why)),
+                Action::Changed(change) => {
+                    let good = ["the resync is done", "an operator wants it", "no initial resync"];
+                    let better = change.what == What::Disk && change.from == "Inconsistent";
+                    assert!(!better || good.contains(&&change.why[..]), "{change:?}");
+                    self.say(|| {
+                        format!("{:?}: {} -> {}; {}", change.what, change.from, change.to, change.why)
+                    });
+                }
                 Action::Note(_, text) => {
                     assert!(text.len() <= 500, "a note is a line in a log: {text}");
                     self.say(|| text);

@@ -28,9 +28,9 @@ pub struct World {
 
 impl World {
     /// Both up to date, the victim primary if `strict`, otherwise as far as `begin` says.
-    pub fn new(settings: Settings, strict: bool, begin: u8, loud: bool) -> World {
+    pub fn new(settings: Settings, strict: bool, begin: u8, volume: usize, loud: bool) -> World {
         // What is on a disk that was just created may be anything.
-        let sides = [0, 0x55].map(|fill| Side::new(settings.clone(), vec![fill; VOLUME], loud));
+        let sides = [0, 0x55].map(|fill| Side::new(settings.clone(), vec![fill; volume], loud));
         let now = Time::ZERO;
         let (seized, injected, heard) = (false, 0, Vec::new());
         let mut world = World { settings, sides, now, seized, strict, injected, heard, seeds: 1, tags: 0 };
@@ -332,7 +332,8 @@ impl World {
             return;
         }
         self.tags = self.tags.wrapping_add(1);
-        let offset = 512 * tape.of(&[0u64, 0, 1, 7, 8, 64, 1024, 8192, VOLUME as u64 / 512 - 1]);
+        let sectors = self.sides[side].disk.volume.len() as u64 / 512;
+        let offset = 512 * tape.of(&[0, 0, 1, 7, 8, 64, 1024, 8192, sectors - 1]);
         let length = tape.of(&[512u32, 4096, 4096, 8192, 65_536, 1 << 20]);
         let request = match tape.below(8) {
             0 | 1 => Request::Read { offset, length },
@@ -350,6 +351,6 @@ impl World {
 
 pub const VICTIM: usize = 0;
 pub const PEER: usize = 1;
-/// Two extents of the activity log, and a block that is none.
-const VOLUME: usize = (4 << 20) + 4096 + 512;
+/// The second one has two extents of the activity log; both end in the midst of a block.
+pub const VOLUMES: [usize; 2] = [(256 << 10) + 512, (4 << 20) + 4096 + 512];
 const HEARD: usize = 16;
