@@ -1,25 +1,32 @@
-//! `drxd demo`: two relays and two peers on this machine, and what supervision does when things break.
+//! `drxd demo`: two relays and two bsr on this machine, and what supervision does when things break.
 //!
-//! The relays are the daemon's own, configured by the text of two `drx.toml`; the peers behave like
-//! BSR towards them. Between the relays lies a line that can be cut. Every byte that a peer receives is
-//! verified, and the exit status says whether all of them were right and everything recovered.
+//! The relays are the daemon's own, configured by the text of two `drx.toml`; each bsr is a node of drx-bsr with
+//! a volume in a file. Between the relays lies a line that can be cut. A real ext4 file system and a lot of random
+//! blocks are written to the primary's volume; in the end both volumes are compared, bit for bit, and the exit
+//! status says whether they are the same, and what they have to be, and everything recovered.
 //!
 //! ```text
-//! embedded    the configuration
-//! peer        a bsr in user space; tests use it, too
-//! line        the line between the relays
-//! show        what happens, in order
-//! watch       what is seen of relays and peers at one moment
-//! frame       that in words; screen: where they are shown
-//! verdict     what came out
-//! background  a thread for peers and line
+//! embedded     the configuration
+//! disks        the volumes, made and compared; image: the file system; content: what has to be on a volume
+//! bsr          a node of drx-bsr, over all its lives
+//! application  what writes to the primary
+//! line         the line between the relays
+//! show         what happens, in order
+//! watch        what is seen of relays, bsr and application at one moment
+//! frame        that in words; screen: where they are shown
+//! verdict      what came out
+//! background   a thread for bsr and line
 //! ```
 
+mod application;
 mod background;
+mod bsr;
+mod content;
+mod disks;
 mod embedded;
 mod frame;
-pub mod line;
-pub mod peer;
+mod image;
+mod line;
 mod screen;
 mod show;
 mod verdict;
@@ -32,9 +39,11 @@ use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
 
 use drx_config::{Config, Errors, Level, Log};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::logging::{self, OpenError};
 use crate::settings::{SettingsError, settings};
+use disks::{DiskError, Disks, VOLUME};
 use embedded::{Addresses, Node};
 use screen::Screen;
 use show::{Show, Stage};
@@ -48,7 +57,7 @@ pub struct Options {
     pub log: bool,
 }
 
-/// Runs the demo. Succeeds only if everything recovered and every byte was verified.
+/// Runs the demo. Succeeds only if everything recovered, and both volumes are what they have to be.
 pub fn run(options: &Options) -> ExitCode {
     let done = match &options.save {
         Some(directory) => save(directory).map(|()| true),
@@ -75,10 +84,14 @@ enum Trouble {
     Settings(#[from] SettingsError),
     #[error("cannot write to {directory:?}: {error}")]
     Directory { directory: PathBuf, error: io::Error },
+    #[error("no volumes: {0}")]
+    Disks(#[from] DiskError),
     #[error(transparent)]
     Log(#[from] OpenError),
     #[error("cannot start: {0}")]
     Start(io::Error),
+    #[error("interrupted")]
+    Interrupted,
 }
 
 fn save(directory: &Path) -> Result<(), Trouble> {
@@ -107,27 +120,56 @@ fn show(log_to_stderr: bool) -> Result<bool, Trouble> {
     let addresses = Addresses::free().map_err(Trouble::Addresses)?;
     let nodes = embedded::nodes(&addresses, None);
     let configs = [embedded::load(&nodes[0])?, embedded::load(&nodes[1])?];
-    let stage = stage(&addresses, &configs)?;
+    let directory = new_directory()?;
+    let mut disks = Disks::create(&directory)?;
+    let stage = stage(&addresses, &configs, &disks)?;
 
     // Lines of a log among those of a frame that is redrawn would garble both.
     let mut screen = Screen::open(log_to_stderr && io::stderr().is_terminal());
-    introduce(&mut screen, &nodes, &addresses);
-    let file = if log_to_stderr { None } else { Some(log_directory()?.join("relays.log")) };
-    if let Some(file) = &file {
-        screen.tell(&format!("The relays' log: {}\n", file.display()));
+    introduce(&mut screen, &nodes, &addresses, &directory);
+    let file = |name| Some(directory.join(name));
+    let relays = if log_to_stderr { None } else { file("relays.log") };
+    for (whose, file) in [("The relays' log: ", &relays), ("The bsrs' log:   ", &file("bsr.log"))] {
+        if let Some(file) = file {
+            screen.tell(&format!("{whose}{}", file.display()));
+        }
     }
-    let (log, _flush) = logging::open(&Log { level: Level::Info, file })?;
+    screen.tell("");
+    let (log, _flush) = logging::open(&Log { level: Level::Info, file: relays })?;
+    let (bsr_log, _flush_bsr) = logging::open(&Log { level: Level::Info, file: file("bsr.log") })?;
     // The panics are part of the show.
     logging::log_panics(log.clone());
 
-    actix::System::new().block_on(async {
-        let show = Show::start(stage, screen, &log).map_err(Trouble::Start)?;
-        Ok(show.run().await)
+    let passed = actix::System::new().block_on(async {
+        let interrupted = interrupted().map_err(Trouble::Start)?;
+        let show = Show::start(stage, screen, &log, &bsr_log).map_err(Trouble::Start)?;
+        tokio::select! {
+            passed = show.run() => Ok(passed),
+            () = interrupted => Err(Trouble::Interrupted),
+        }
+    });
+    if let Ok(false) = passed {
+        disks.keep();
+        // Standard error may be gone: then there is nobody to tell.
+        let _ = writeln!(io::stderr(), "drxd: demo: logs and volumes stay in {}", directory.display());
+    }
+    passed
+}
+
+/// Completes with SIGINT or SIGTERM: what is to be removed is removed then.
+fn interrupted() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     })
 }
 
 /// The relays' settings, as the daemon makes them, with the line between the two.
-fn stage(addresses: &Addresses, configs: &[Config; 2]) -> Result<Stage, Trouble> {
+fn stage(addresses: &Addresses, configs: &[Config; 2], disks: &Disks) -> Result<Stage, Trouble> {
     let mut relays = [settings(&configs[0])?, settings(&configs[1])?];
     for (relay, line) in relays.iter_mut().zip(addresses.line) {
         relay.arbiters = 1; // there is one resource
@@ -135,25 +177,28 @@ fn stage(addresses: &Addresses, configs: &[Config; 2]) -> Result<Stage, Trouble>
             resource.peer = line;
         }
     }
-    Ok(Stage { addresses: *addresses, relays })
+    Ok(Stage { addresses: *addresses, relays, disks: disks.disks.clone() })
 }
 
-fn introduce(screen: &mut Screen, nodes: &[Node; 2], addresses: &Addresses) {
+fn introduce(screen: &mut Screen, nodes: &[Node; 2], addresses: &Addresses, directory: &Path) {
     for Node { file, text } in nodes {
         let rule = "-".repeat(RULE - file.len());
         screen.tell(&format!("--- {file} {rule}\n{text}"));
     }
     let [one, two] = addresses.line;
     screen.tell(&format!(
-        "{}\nTwo relays with these configurations, each with a bsr made of software, all in this process. Their\n\
-         `peer` leads over a line of the demo's, {one} and {two}, which can be cut.\n\
+        "{}\nTwo relays with these configurations, each with a drx-bsr, all in this process. Each bsr has a volume of\n\
+         {} in {}.\n\
+         The relays' `peer` leads over a line of the demo's, {one} and {two}, which can be cut.\n\
          `drxd demo --save DIR` writes such a pair of files for two real daemons.",
-        "-".repeat(RULE + 5)
+        "-".repeat(RULE + 5),
+        frame::size(VOLUME as f64),
+        directory.display(),
     ));
 }
 
-/// A new directory for this user alone. It stays: who wonders what happened reads the log.
-fn log_directory() -> Result<PathBuf, Trouble> {
+/// A new directory for this user alone. It stays, with the logs: who wonders what happened reads them.
+fn new_directory() -> Result<PathBuf, Trouble> {
     let base = std::env::temp_dir();
     let mut tries = 0;
     loop {

@@ -158,8 +158,9 @@ impl Node {
             );
         }
         if !activity.is_empty() {
-            // The extents are in the bitmap now: once its pages are kept, the activity log may forget them.
-            node.save_all(false);
+            // The extents are in the bitmap now: once its pages are kept, the activity log may forget them. What the last
+            // process wrote to them may still be on its way to the disk, and a resync from here clears the bitmap.
+            node.save_all(node.settings.disk_flushes);
         } else {
             node.save_head();
         }

@@ -19,6 +19,9 @@ pub struct Generations {
     pub bitmap: u64,
     /// The two before.
     pub history: [u64; 2],
+    /// The other node may have the current one, too: a resync to it began since this one is current, and may be over
+    /// without this node knowing. Not told to it. Of no meaning without [`Generations::bitmap`].
+    pub shared: bool,
 }
 
 /// The generation of a disk that was just created: nothing is known of its data.
@@ -40,6 +43,12 @@ impl fmt::Display for Generations {
     }
 }
 
+impl From<&Uuids> for Generations {
+    fn from(told: &Uuids) -> Generations {
+        Generations { current: told.current, bitmap: told.bitmap, history: told.history, shared: false }
+    }
+}
+
 impl Generations {
     /// Those of a disk that was just created.
     pub fn just_created() -> Generations {
@@ -56,6 +65,21 @@ impl Generations {
         self.current = self.current & !PRIMARY | u64::from(primary);
     }
 
+    /// Whether the other node may have the data as it is, so that writes that it does not get need a new generation.
+    ///
+    /// The kernel goes by the bitmap's generation alone. So a source that lost its target in the moment in which that one
+    /// was done writes on within a generation that both have: what it wrote can be taken for what the target has, and be
+    /// lost, or never be looked at.
+    pub fn may_be_shared(&self) -> bool {
+        self.bitmap == 0 || self.shared
+    }
+
+    /// The target of a resync from here cannot be done: this node has not all of its acknowledgements, and the target
+    /// makes sure of these before.
+    pub fn target_is_not_done(&mut self) {
+        self.shared = false;
+    }
+
     /// From now on there may be writes that the other node does not get. `random`: 64 fresh random bits.
     ///
     /// If there is a generation already that the bitmap tells the differences since, it stays, and the current one
@@ -68,6 +92,7 @@ impl Generations {
             self.remember(self.current);
         }
         self.replace_current(fresh(random));
+        self.shared = false;
     }
 
     /// No differences are left since the bitmap's generation, which becomes history.
@@ -75,6 +100,7 @@ impl Generations {
         if self.bitmap != 0 {
             self.remember(self.bitmap);
             self.bitmap = 0;
+            self.shared = false;
         }
     }
 
@@ -86,6 +112,7 @@ impl Generations {
         };
         self.clear_bitmap();
         self.bitmap = resync;
+        self.shared = true;
         resync
     }
 
@@ -115,7 +142,8 @@ impl Generations {
     /// The bitmap tells all differences since a generation, now that all its bits are to be set.
     fn all_differ_from(&mut self, generation: u64) {
         let generation = generation & !PRIMARY;
-        if !matches!(generation, 0 | JUST_CREATED) && self.bitmap & !PRIMARY != generation {
+        let known = [self.bitmap & !PRIMARY, self.current & !PRIMARY, 0, JUST_CREATED];
+        if !known.contains(&generation) {
             self.clear_bitmap();
             self.bitmap = generation;
         }

@@ -153,7 +153,7 @@ async fn what_was_saved_is_found_and_what_a_save_leaves_out_stays() {
     create(&files.volume, &files.metadata, Some(PAGE_SPAN + MIB), AL, false).unwrap();
     let (volume, mut loaded, completions) = files.open();
     let head = Head {
-        generations: Generations { current: 10, bitmap: 8, history: [6, 2] },
+        generations: Generations { current: 10, bitmap: 8, history: [6, 2], shared: true },
         consistent: true,
         crashed_primary: true,
         ..loaded.head

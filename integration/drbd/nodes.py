@@ -56,7 +56,8 @@ class Kernel(Node):
         self.state, self.wait = guest.state, guest.wait
 
     def write_configuration(self):
-        net = dict(self.net)
+        words = {True: 'yes', False: 'no'}
+        net = {name: words.get(value, value) if isinstance(value, bool) else value for name, value in self.net.items()}
         if 'congestion-fill' in net:
             net['congestion-fill'] = '%ds' % (net['congestion-fill'] // 512)
         self.guest.configure(self.protocol, ' '.join('%s %s;' % option for option in net.items()), self.reach)
@@ -70,7 +71,11 @@ class Kernel(Node):
         self.admin('create-md --force r0')
 
     def up(self): self.admin('up r0')
-    def down(self): self.guest.run('drbdadm down r0', 30)
+    def down(self):
+        """Again and again for a while: DRBD refuses in the midst of a change of state."""
+        self.guest.sh('[ -e /etc/drbd.conf ] || exit 0; '
+                      'for _ in 1 2 3 4 5 6 7 8 9; do drbdadm down r0 && exit 0; usleep 200000; done; exit 1', 40)
+
     def primary(self, force=False): self.admin('primary %sr0' % ('--force ' if force else ''))
     def secondary(self): self.admin('secondary r0')
     def connect(self, discard=False): self.admin('connect %sr0' % ('--discard-my-data ' if discard else ''))
@@ -106,6 +111,8 @@ class Kernel(Node):
         """Many requests at once."""
         self.guest.sh('dd of=/dev/drbd0 bs=64k iflag=fullblock oflag=seek_bytes seek=%d conv=notrunc,fsync status=none'
                       % at, timeout, data)
+
+    def discard(self, at, length): self.guest.sh('blkdiscard -o %d -l %d /dev/drbd0' % (at, length))
 
     def read(self, at, length):
         status, data = self.guest.run('echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/drbd0 bs=64k skip=%d count=%d '
@@ -143,8 +150,8 @@ class Peer(Node):
                  'volume = "volume.img"', 'metadata = "metadata"', 'socket = "drx-bsr.sock"',
                  'address = "%s:%d"' % (LOCALHOST, self.ports.drbd(2)), 'peer = "%s:%d"' % (LOCALHOST, self.reach),
                  'opening = "%s"' % self.opening, '[net]', 'protocol = "%s"' % self.protocol]
-        # The kernel keeps its half second, which is its socket check, too (bsr-wire A.4); from an emulated guest on a busy
-        # machine half a second is not long for an answer.
+        # The kernel keeps its half second, which is its socket check, too (bsr-wire A.4); from an emulated guest on a
+        # busy machine half a second is not long for an answer.
         lines += ['%s = %s' % (name, json.dumps(value)) for name, value in {'ping-timeout': 15, **self.net}.items()]
         with open(os.path.join(self.directory, 'drx-bsr.toml'), 'w') as f:
             f.write('\n'.join(lines) + '\n')

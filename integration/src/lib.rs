@@ -1,12 +1,14 @@
-//! A bench for whole relays: two of them over the sockets of this machine, and bsr played by hand.
+//! A bench for whole relays: two of them over the sockets of this machine, and bsr played by hand, or `drx-bsr` nodes.
 //!
 //! ```text
-//! programs    drxd and drx-ctl, beside the test, and fresh
+//! programs    drxd, drx-ctl and drx-bsr, beside the test, and fresh
 //! block       addresses of this machine that nobody else uses
 //! pair        two relays that face each other, and the bsr of each
 //! process     a relay as a process: drxd
 //! in_process  a relay in this process, whose actors can be made to panic
 //! bsr         bsr, played by hand
+//! node        a replicating node as a process: drx-bsr
+//! nbd         a client of a node's volume
 //! forwarder   a way between the relays that can be cut
 //! stranger    who is neither bsr nor a relay
 //! hello       the other relay's handshake, played by hand
@@ -27,6 +29,8 @@ pub mod forwarder;
 pub mod hello;
 pub mod in_process;
 pub mod log;
+pub mod nbd;
+pub mod node;
 pub mod pair;
 pub mod pattern;
 pub mod process;

@@ -15,6 +15,11 @@ pub fn drx_ctl() -> PathBuf {
     directory().join("drx-ctl")
 }
 
+/// `drx-bsr`.
+pub fn drx_bsr() -> PathBuf {
+    directory().join("drx-bsr")
+}
+
 /// Where the programs are: built once per test process, because cargo builds a test without the
 /// programs of another package.
 fn directory() -> &'static Path {
@@ -26,11 +31,11 @@ fn directory() -> &'static Path {
         if let Some(cargo) = env::var_os("CARGO") {
             build(Command::new(cargo), profile);
         }
-        for program in ["drxd", "drx-ctl"] {
+        for program in ["drxd", "drx-ctl", "drx-bsr"] {
             assert!(
                 profile.join(program).is_file(),
                 "{program} is not in {profile:?}: run this test with cargo, or build it with \
-                 `cargo build -p drx --bins` in the same profile"
+                 `cargo build -p drx -p drx-bsr --bins` in the same profile"
             );
         }
         profile.to_owned()
@@ -40,7 +45,7 @@ fn directory() -> &'static Path {
 fn build(mut cargo: Command, profile: &Path) {
     let name = profile.file_name().and_then(|name| name.to_str()).expect("a profile has a name");
     let target = profile.parent().expect("a profile is in a target directory");
-    cargo.args(["build", "--quiet", "-p", "drx", "--bins", "--target-dir"]).arg(target);
+    cargo.args(["build", "--quiet", "-p", "drx", "-p", "drx-bsr", "--bins", "--target-dir"]).arg(target);
     if name != "debug" {
         cargo.args(["--profile", name]);
     }

@@ -5,6 +5,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::sync::oneshot;
+use tokio::task;
 
 /// Runs what is spawned on it until it is dropped.
 #[derive(Debug)]
@@ -28,6 +29,14 @@ impl Background {
             let _ = runtime.block_on(ended);
         })?;
         Ok(Background { handle, end: Some(end), thread: Some(thread) })
+    }
+
+    /// Runs this there.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        what: impl Future<Output = T> + Send + 'static,
+    ) -> task::JoinHandle<T> {
+        self.handle.spawn(what)
     }
 
     /// While this lives `tokio::spawn` on the calling thread spawns there.

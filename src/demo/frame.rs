@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use drx_bsr::core::Status;
 use drx_protocol::report::connections_table;
 
+use super::bsr::Tally;
 use super::screen::Frame;
 use super::watch::Moment;
 
@@ -29,14 +31,16 @@ pub(super) fn frame(moment: &Moment, progress: &Progress, rates: [f64; 2]) -> Fr
         full.extend(connections_table(&relay.resources, false).lines().map(str::to_owned));
         full.push(format!(" {}: {}", relay.node, moment.situation(side)));
     }
+    full.extend((1..).zip(&moment.bsrs).map(|(number, bsr)| bsr_line(number, bsr)));
     for (name, from, to) in DIRECTIONS {
-        let peer = &moment.peers[to];
+        let bsr = &moment.bsrs[to];
         full.push(format!(
-            " {name}  {:>10}/s   {} blocks, {} verified, {} blocks under way",
+            " {name} {:>10}/s   {} resynced, {} writes ({}) replicated, {} under way",
             size(rates[to]),
-            peer.blocks_verified,
-            size(peer.bytes_verified as f64),
-            moment.peers[from].blocks_under_way,
+            size(bsr.resynced as f64),
+            bsr.writes,
+            size(bsr.written as f64),
+            moment.bsrs[from].now.as_ref().map_or(0, |now| now.requests),
         ));
     }
     full.push(format!(" {} {}/{}  {}", bar(progress), progress.done, progress.steps, progress.now));
@@ -53,6 +57,20 @@ pub(super) fn frame(moment: &Moment, progress: &Progress, rates: [f64; 2]) -> Fr
         size(rates[0]),
     )];
     Frame { full, brief }
+}
+
+/// How a bsr is.
+fn bsr_line(number: usize, bsr: &Tally) -> String {
+    match &bsr.now {
+        Some(Status { state, out_of_sync, .. }) => format!(
+            " bsr{number}: {:9} {:12} {:12} {:>10} out of sync",
+            state.role,
+            state.connection,
+            state.disk,
+            size(*out_of_sync as f64)
+        ),
+        None => format!(" bsr{number}: not running"),
+    }
 }
 
 /// A size in the largest unit that leaves a figure before the point.

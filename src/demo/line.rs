@@ -14,16 +14,16 @@ use tokio::time::sleep;
 
 /// Where connections come in, and where they go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub(super) struct Ends {
     /// Here it listens.
-    pub from: SocketAddr,
+    pub(super) from: SocketAddr,
     /// There it dials.
-    pub to: SocketAddr,
+    pub(super) to: SocketAddr,
 }
 
 /// A line of any number of pairs of ends, which fail together. Dropping it cuts it for good.
 #[derive(Debug)]
-pub struct Line {
+pub(super) struct Line {
     whole: watch::Sender<bool>,
     connections: Arc<AtomicUsize>,
     tasks: Vec<JoinHandle<()>>,
@@ -34,7 +34,7 @@ impl Line {
     ///
     /// # Panics
     /// Outside of a runtime.
-    pub fn start(ends: impl IntoIterator<Item = Ends>) -> Line {
+    pub(super) fn start(ends: impl IntoIterator<Item = Ends>) -> Line {
         let (whole, _) = watch::channel(true);
         let connections = Arc::new(AtomicUsize::new(0));
         let tasks = ends
@@ -45,19 +45,19 @@ impl Line {
     }
 
     /// Resets what goes over it, and refuses what would. Returns how many connections that hits.
-    pub fn cut(&self) -> usize {
+    pub(super) fn cut(&self) -> usize {
         let hit = self.connections();
         self.whole.send_replace(false);
         hit
     }
 
     /// Carries connections again.
-    pub fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.whole.send_replace(true);
     }
 
     /// How many connections go over it.
-    pub fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 }
@@ -139,3 +139,60 @@ impl Drop for Counted {
 /// What is read at once, at most.
 const PIECE: usize = 256 * 1024;
 const LISTEN_AGAIN: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn within_time<T>(what: impl Future<Output = T>) -> T {
+        timeout(Duration::from_secs(20), what).await.unwrap()
+    }
+
+    async fn dial(to: SocketAddr) -> TcpStream {
+        within_time(async {
+            loop {
+                match TcpStream::connect(to).await {
+                    Ok(stream) => return stream,
+                    Err(_) => sleep(Duration::from_millis(5)).await,
+                }
+            }
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn it_carries_until_it_is_cut_and_again_when_it_is_healed() {
+        let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let from = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let line = Line::start([Ends { from, to: far.local_addr().unwrap() }]);
+        for _ in 0..3 {
+            let mut near = dial(from).await;
+            let (mut there, _) = within_time(far.accept()).await.unwrap();
+            let mut word = [0; 4];
+            near.write_all(b"ping").await.unwrap();
+            within_time(there.read_exact(&mut word)).await.unwrap();
+            there.write_all(&word).await.unwrap();
+            within_time(near.read_exact(&mut word)).await.unwrap();
+            assert_eq!(&word, b"ping");
+
+            assert_eq!(line.cut(), 1);
+            for stream in [&mut near, &mut there] {
+                let ended = within_time(stream.read(&mut word)).await;
+                assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+            }
+            within_time(async {
+                // The listener closes when the line has noticed.
+                while TcpStream::connect(from).await.is_ok() {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            })
+            .await;
+            line.heal();
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! What is seen of the relays and the peers at one moment.
+//! What is seen of the relays, the two bsr and the application at one moment.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,18 +8,20 @@ use drx_protocol::report::{ChannelReport, RelayReport, ResourceReport};
 use drx_protocol::session::Slot;
 use drx_protocol::situation::Situation;
 
-use super::peer::Tally;
+use super::application::Work;
+use super::bsr::Tally;
 
 /// Both sides at one moment; node1 first.
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
     pub(super) relays: [RelayReport; 2],
-    /// Of each side's peer, with its former lives.
-    pub(super) peers: [Tally; 2],
+    /// Of each side's bsr, with its former lives.
+    pub(super) bsrs: [Tally; 2],
+    pub(super) work: Work,
 }
 
 impl Moment {
-    /// Whether everything is connected: both relays say so, and both peers talk.
+    /// Whether everything is connected: both relays say so, and both bsr.
     pub(super) fn is_connected(&self) -> bool {
         let says_so = |relay: &RelayReport| {
             !relay.resources.is_empty()
@@ -28,7 +30,12 @@ impl Moment {
                     .iter()
                     .all(|resource| resource.session && resource.situation == Situation::Connected.sentence())
         };
-        self.relays.iter().all(says_so) && self.peers.iter().all(|peer| peer.connected)
+        self.relays.iter().all(says_so) && self.bsrs.iter().all(Tally::is_connected)
+    }
+
+    /// Whether besides nothing is left to be resynced.
+    pub(super) fn is_in_sync(&self) -> bool {
+        self.is_connected() && self.bsrs.iter().all(Tally::is_in_sync)
     }
 
     /// Whether a relay still holds a session together.
@@ -36,24 +43,30 @@ impl Moment {
         self.relays.iter().flat_map(|relay| &relay.resources).any(|resource| resource.session)
     }
 
-    /// Whether both peers have verified more since `earlier`.
+    /// Whether more was written since `earlier`, and came to the other bsr.
     pub(super) fn flows_since(&self, earlier: &Moment) -> bool {
-        self.peers.iter().zip(&earlier.peers).all(|(now, then)| now.blocks_verified > then.blocks_verified)
+        let came = |moment: &Moment| moment.bsrs.iter().map(|bsr| bsr.writes).sum::<u64>();
+        self.work.writes > earlier.work.writes && came(self) > came(earlier)
     }
 
-    /// Whether a session came to its end since `earlier`, even if another one stands by now.
+    /// Whether a session began since `earlier`: bsr has noticed something.
     pub(super) fn is_another_session(&self, earlier: &Moment) -> bool {
-        self.peers.iter().zip(&earlier.peers).any(|(now, then)| now.sessions != then.sessions)
+        self.bsrs.iter().zip(&earlier.bsrs).any(|(now, then)| now.sessions != then.sessions)
     }
 
-    /// Whether everything sent in the present session is acknowledged.
+    /// Whether the application has ended, and all that it wrote is on both sides.
     pub(super) fn is_quiet(&self) -> bool {
-        self.peers.iter().all(|peer| peer.connected && peer.blocks_under_way == 0)
+        self.work.ended && self.is_in_sync() && self.bsrs.iter().all(Tally::is_quiet)
     }
 
-    /// How many violations the peers have seen.
-    pub(super) fn violations(&self) -> u64 {
-        self.peers.iter().map(|peer| peer.violation_count).sum()
+    /// Bytes that were resynced so far, in both directions.
+    pub(super) fn resynced(&self) -> u64 {
+        self.bsrs.iter().map(|bsr| bsr.resynced).sum()
+    }
+
+    /// Whether something has happened that must never happen.
+    pub(super) fn is_violated(&self) -> bool {
+        self.work.error.is_some() || self.bsrs.iter().any(|bsr| !bsr.violations.is_empty())
     }
 
     /// The channel of a side that carries the session's data or meta.
@@ -74,7 +87,7 @@ impl Moment {
     }
 }
 
-/// How fast the peers verify bytes, over the last second.
+/// How fast bytes come to each bsr, over the last second.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     samples: VecDeque<(Instant, [u64; 2])>,
@@ -83,14 +96,14 @@ pub(super) struct Meter {
 impl Meter {
     /// Takes note of a moment.
     pub(super) fn note(&mut self, moment: &Moment, now: Instant) {
-        let verified = [0, 1].map(|side: usize| moment.peers[side].bytes_verified);
-        self.samples.push_back((now, verified));
+        let received = [0, 1].map(|side: usize| moment.bsrs[side].received());
+        self.samples.push_back((now, received));
         while self.samples.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= SPAN) {
             self.samples.pop_front();
         }
     }
 
-    /// Bytes a second that each peer verifies now.
+    /// Bytes a second that come to each bsr now.
     pub(super) fn rates(&self) -> [f64; 2] {
         let (Some((start, first)), Some((end, last))) = (self.samples.front(), self.samples.back()) else {
             return [0.0; 2];
@@ -109,15 +122,15 @@ const SPAN: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
 
-    fn moment(bytes_verified: u64) -> Moment {
+    fn moment(written: u64) -> Moment {
         let relay = RelayReport {
             node: String::new(),
             version: String::new(),
             uptime_seconds: 0.0,
             resources: Vec::new(),
         };
-        let peer = Tally { connected: true, bytes_verified, ..Tally::default() };
-        Moment { relays: [relay.clone(), relay], peers: [peer.clone(), peer] }
+        let bsr = Tally { written, ..Tally::default() };
+        Moment { relays: [relay.clone(), relay], bsrs: [bsr.clone(), bsr], work: Work::default() }
     }
 
     #[test]

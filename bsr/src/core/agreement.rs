@@ -10,7 +10,7 @@ impl Node {
     pub(super) fn sizes_came(&mut self, theirs: Sizes) {
         let limits = [theirs.disk, theirs.user].into_iter().filter(|limit| *limit != 0);
         let agreed = limits.fold(self.volume / SECTOR, u64::min) * SECTOR;
-        let in_use = self.state.is_connected() || self.state.disk >= Disk::Outdated && self.saved.agreed != 0;
+        let in_use = self.state.is_connected() || self.state.disk >= Disk::Outdated;
         if agreed < self.size && in_use {
             let own = self.size;
             self.stand_alone(&format!(
@@ -27,6 +27,8 @@ impl Node {
             self.note(Severity::Info, text);
             self.bitmap.resize(agreed, true);
             self.size = agreed;
+            // Before anything that says how large the volume is: in older pages what is new does not differ.
+            self.save_all(false);
             if self.state.is_connected() {
                 self.grown();
             }
@@ -160,6 +162,11 @@ impl Node {
                 return None;
             }
         }
+        let failed = self.counters.resync_failed > 0 && peer_disk == Disk::Inconsistent;
+        if own.connection == C::SyncSource && peer.connection == C::Connected && failed {
+            self.resync_over(false);
+            return None;
+        }
         if own.connection == C::VerifyT && peer.connection == C::Connected && peer_disk == Disk::UpToDate {
             self.verify_finished();
             return None;
@@ -197,7 +204,7 @@ impl Node {
             session.peer_uuids = Some(handshake.peer);
         }
         let (code, rule) = (comparison.code, comparison.rule);
-        let theirs = Generations { current: theirs.current, bitmap: theirs.bitmap, history: theirs.history };
+        let theirs = Generations::from(&theirs);
         let text =
             format!("generations: here {before}, there {theirs}; rule {rule} says {code}: {decision:?}");
         self.note(Severity::Info, text);

@@ -15,7 +15,8 @@ impl Node {
             && self.state.disk == Disk::UpToDate
             && self.version() >= VERSION_AHEAD
             // What the other node was asked, it answers for the state that it was asked in.
-            && !self.orders.is_asking();
+            && !self.orders.is_asking()
+            && !self.is_announcing();
         if !eligible {
             return;
         }
@@ -34,6 +35,8 @@ impl Node {
             OnCongestion::PullAhead => {
                 self.change(&why, |state| state.connection = Connection::Ahead);
                 self.send_state();
+                // It may be the extents alone that made it so: then nothing is under way.
+                self.consider_return();
             }
             OnCongestion::Disconnect => self.stand_alone(&why),
         }

@@ -148,7 +148,8 @@ impl Node {
             Job::Activate => self.requests.activated(),
             Job::Promote(id) => self.done(id, Ok(())),
             Job::Announce(session, announcement) => {
-                if self.session.as_ref().is_some_and(|present| present.number == session) {
+                if let Some(present) = self.session.as_mut().filter(|present| present.number == session) {
+                    present.announcing -= 1;
                     match announcement {
                         Announcement::SyncUuid(uuid) => self.send(Stream::Data, Packet::SyncUuid(uuid)),
                         // As it is by now.

@@ -36,22 +36,42 @@ impl Node {
 
     /// Something waits for what was saved so far to be stable.
     pub(super) fn save_for(&mut self, job: Job) {
+        let flush_volume = self.settings.disk_flushes
+            && match job {
+                // What the other node wrote here may be on no disk but this one by now.
+                Job::Promote(_) => !self.state.is_connected(),
+                // The bitmap forgets each block that the target has. What this disk has of it, and may have from the
+                // other node, must be there for good then.
+                Job::Announce(_, Announcement::SyncUuid(_)) => true,
+                _ => false,
+            };
         let token = self.saving(job);
-        self.push(Action::Save(Save { token, ..Save::default() }));
+        self.push(Action::Save(Save { token, flush_volume, ..Save::default() }));
     }
 
     /// Sends it on data, when what is known now is stable.
     pub(super) fn announce(&mut self, announcement: Announcement) {
         self.save_head();
-        let Some(session) = self.session.as_ref().map(|session| session.number) else { return };
+        let Some(session) = &mut self.session else { return };
+        session.announcing += 1;
+        let session = session.number;
         self.save_for(Job::Announce(session, announcement));
+    }
+
+    /// Whether something is still to be announced. What is asked before it would come to the other node before it, and
+    /// be undone by it: the state that ends a resync ends a verify, too.
+    pub(super) fn is_announcing(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.announcing > 0)
     }
 
     /// All of it, with the activity log as small as it can be.
     pub(super) fn save_all(&mut self, flush_volume: bool) {
         // What was written to the extents that are given up is known nowhere else any more: it has to be on the disk.
         let given_up = !self.activity.clear_unused().is_empty();
-        let flush_volume = flush_volume || given_up && self.settings.disk_flushes;
+        // The same holds for what a resync has brought: the source has taken its blocks for written, and if the power
+        // fails these pages alone know of those that are not there.
+        let resynced = self.state.disk <= Disk::Inconsistent;
+        let flush_volume = flush_volume || (given_up || resynced) && self.settings.disk_flushes;
         let head = self.head();
         self.saved = head;
         let (pages, activity) = (self.bitmap.take_dirty(), Some(self.activity.extents()));

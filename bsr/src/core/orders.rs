@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::disk::Job;
+use super::target::Ending;
 use super::verify::Verify;
 use super::{Action, Id, Node, Order, Refusal, Severity, Time};
 use crate::wire::state::{CONNECTION_MASK, DISK_MASK, ROLE_MASK};
@@ -29,6 +30,11 @@ impl Orders {
     pub(super) fn is_asking(&self) -> bool {
         self.pending.is_some()
     }
+
+    /// Whether it is the one that lets the other node begin a resync to here.
+    pub(super) fn invalidates(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.order == Order::Invalidate)
+    }
 }
 
 impl Node {
@@ -38,13 +44,19 @@ impl Node {
 
     pub(super) fn feed_orders(&mut self) {
         while self.orders.pending.is_none()
+            && !self.is_announcing()
             && let Some((id, order)) = self.orders.queue.pop_front()
         {
             if self.down {
                 self.done(id, Err(Refusal::State("the node is going down".to_owned())));
                 continue;
             }
-            if matches!(order, Order::Secondary | Order::Down) && self.waits_to_step_down() {
+            // As a secondary it would not begin a generation if the other node were lost while it is behind.
+            let ahead = order == Order::Secondary && self.state.connection == Connection::Ahead;
+            let waits = matches!(order, Order::Secondary | Order::Down) && self.waits_to_step_down()
+                || ahead && self.requests.is_idle()
+                || matches!(order, Order::Primary { .. }) && self.waits_for_writes();
+            if waits {
                 self.orders.queue.push_front((id, order));
                 return;
             }
@@ -126,7 +138,7 @@ impl Node {
                 state.disk = Disk::UpToDate;
             }
         });
-        if forced || alone && self.generations.bitmap == 0 {
+        if forced || alone && self.generations.may_be_shared() {
             let random = self.random.next();
             self.generations.rotate_for_new(random);
         }
@@ -138,6 +150,12 @@ impl Node {
             }
             self.send_state();
         }
+    }
+
+    /// Until the disk has been told all that the other node wrote while it was primary: else this node's applications
+    /// would be overtaken by it.
+    fn waits_for_writes(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.inbound.holds())
     }
 
     /// Until the other node has all that was written: as secondaries both would say that they have the same data.
@@ -250,7 +268,10 @@ impl Node {
         let state = &self.state;
         if here && state.connection == Connection::StandAlone && state.role == Role::Secondary {
             self.bitmap.set_all();
-            self.change("an operator calls this disk invalid", |state| state.disk = Disk::Inconsistent);
+            // Both as one: an inconsistent disk of which no block differs would be good again without a resync.
+            self.change_unsaved("an operator calls this disk invalid", |state| {
+                state.disk = Disk::Inconsistent;
+            });
             self.save_all(false);
             self.done(id, Ok(()));
             return;
@@ -306,6 +327,9 @@ impl Node {
             Order::Invalidate => {
                 self.full_resync(Connection::StartingSyncT);
                 self.done(id, Ok(()));
+                if let Some(uuid) = self.session.as_mut().and_then(|session| session.early_sync_uuid.take()) {
+                    self.sync_uuid_came(uuid);
+                }
             }
             Order::InvalidateRemote => {
                 self.full_resync(Connection::StartingSyncS);
@@ -319,7 +343,7 @@ impl Node {
     fn full_resync(&mut self, connection: Connection) {
         let why = "an operator calls a disk invalid";
         self.bitmap.set_all();
-        self.change(why, |state| {
+        self.change_unsaved(why, |state| {
             state.connection = connection;
             if connection == Connection::StartingSyncT {
                 state.disk = Disk::Inconsistent;
@@ -444,7 +468,7 @@ impl Node {
 
 impl Verify {
     fn source() -> Verify {
-        Verify::Source { cursor: 0, flights: std::collections::BTreeMap::new() }
+        Verify::Source { cursor: 0, flights: std::collections::BTreeMap::new(), ending: Ending::Not }
     }
 }
 

@@ -39,6 +39,13 @@ struct Epoch {
     barrier: Option<u32>,
 }
 
+impl Inbound {
+    /// Whether something waits for its epoch.
+    pub(super) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+}
+
 impl Default for Inbound {
     fn default() -> Inbound {
         let epochs = VecDeque::from([Epoch { number: 0, size: 0, active: 0, barrier: None }]);
@@ -52,6 +59,9 @@ pub(super) struct PeerWrite {
     epoch: u64,
     offset: u64,
     ack: BlockAck,
+    /// P_RECV_ACK, when it is begun: with protocol B its application takes it for kept then, and what waits for its
+    /// epoch is lost with the session.
+    wants_received: bool,
     wants_ack: bool,
     may_set_in_sync: bool,
     /// It has more parts; only the last one answers.
@@ -74,9 +84,17 @@ impl Node {
             }
             _ => {
                 let session = session.number;
-                self.disk(Job::Peer { session, weight, job }, operation);
+                self.begin_peer_disk(session, weight, job, operation);
             }
         }
+    }
+
+    fn begin_peer_disk(&mut self, session: u64, weight: u64, job: PeerJob, operation: Operation) {
+        if let PeerJob::Write(PeerWrite { wants_received: true, ack, .. }) = &job {
+            let ack = *ack;
+            self.send(Stream::Meta, Packet::Ack(AckKind::Received, ack));
+        }
+        self.disk(Job::Peer { session, weight, job }, operation);
     }
 
     pub(super) fn peer_writes(&mut self, mut block: DataBlock) {
@@ -183,14 +201,12 @@ impl Node {
         let number = epoch.number;
         let count = parts.len();
         epoch.active += u32::try_from(count).unwrap_or(u32::MAX);
-        if wants_received {
-            self.send(Stream::Meta, Packet::Ack(AckKind::Received, ack));
-        }
         for (place, part) in parts.into_iter().enumerate() {
             let write = PeerWrite {
                 epoch: number,
                 offset,
                 ack,
+                wants_received: wants_received && place == 0,
                 wants_ack,
                 may_set_in_sync: block.flags & wire::DP_MAY_SET_IN_SYNC != 0,
                 more: place + 1 < count,
@@ -219,6 +235,7 @@ impl Node {
     fn peer_write_done(&mut self, write: &PeerWrite, written: bool) {
         if !written {
             self.bitmap.set_out_of_sync(write.offset, u64::from(write.ack.size));
+            self.disk_is_bad();
         }
         if !write.more {
             let resyncs = (Connection::SyncSource..=Connection::PausedSyncT).contains(&self.state.connection);
@@ -242,6 +259,22 @@ impl Node {
             epoch.active -= 1;
         }
         self.finish_epochs();
+    }
+
+    /// A write of the other node is not on this disk, but its application may hear that it is done: nobody must take this
+    /// disk for a good one before the next resync.
+    fn disk_is_bad(&mut self) {
+        use Connection::{Connected, VerifyS, VerifyT};
+        let bad = matches!(self.state.connection, Connected | VerifyS | VerifyT)
+            && self.state.disk > Disk::Inconsistent
+            && self.state.peer_disk == Disk::UpToDate;
+        if bad {
+            self.change_unsaved("a write to it failed", |state| {
+                (state.connection, state.disk) = (Connected, Disk::Inconsistent);
+            });
+            self.save_all(false);
+            self.send_state();
+        }
     }
 
     /// P_BARRIER.
@@ -300,7 +333,7 @@ impl Node {
         }
         self.send(Stream::Meta, Packet::BarrierAck { barrier, set_size: epoch.size });
         for Held { weight, job, operation, .. } in ready {
-            self.disk(Job::Peer { session, weight, job }, operation);
+            self.begin_peer_disk(session, weight, job, operation);
         }
     }
 

@@ -31,6 +31,10 @@ pub(super) struct Session {
     pub(super) resync: Option<Resync>,
     pub(super) verify: Option<Verify>,
     pub(super) ahead_until: Option<Time>,
+    /// Announcements that wait for a save.
+    pub(super) announcing: u32,
+    /// P_SYNC_UUID that came on data before the answer on meta to this node's wish to be invalidated.
+    pub(super) early_sync_uuid: Option<u64>,
     /// Packets of the data connection, for [`super::Event::Sent`].
     pub(super) packets: u64,
     /// Of them, those that TCP has, and since when there has been none more.
@@ -41,6 +45,8 @@ pub(super) struct Session {
     begun: Time,
     heard: Time,
     ping: Ping,
+    /// Since when nothing came on data while both have to agree upon where to begin.
+    pub(super) agreeing: Option<Time>,
     /// It asked for an orderly end, which has been granted: it will close.
     leaving: Option<Time>,
 }
@@ -74,6 +80,8 @@ impl Node {
             resync: None,
             verify: None,
             ahead_until: None,
+            announcing: 0,
+            early_sync_uuid: None,
             packets: 0,
             sent: 0,
             sent_since: self.now,
@@ -81,6 +89,7 @@ impl Node {
             begun: self.now,
             heard: self.now,
             ping: Ping::None,
+            agreeing: None,
             leaving: None,
         });
         self.begin_handshake();
@@ -101,6 +110,11 @@ impl Node {
     pub(super) fn packet(&mut self, stream: Stream, packet: Packet) {
         let Some(session) = &mut self.session else { return };
         session.heard = self.now;
+        if stream == Stream::Data
+            && let Some(since) = &mut session.agreeing
+        {
+            *since = self.now;
+        }
         if session.leaving.is_some() {
             return; // what it still sends, it does not take for arrived
         }
@@ -205,6 +219,10 @@ impl Node {
             return;
         };
         self.last_break = Some(format!("{through}: {why}"));
+        let source = matches!(self.state.connection, Connection::SyncSource | Connection::PausedSyncS);
+        if source && self.bitmap.weight() > 0 {
+            self.generations.target_is_not_done();
+        }
         // Before the states change: a new generation begins with them, and its bitmap has to have these blocks.
         self.writes_lost_peer();
         self.jobs_lost_peer(session.number);
@@ -247,6 +265,7 @@ impl Node {
         if let Some(session) = &mut self.session {
             session.ping = Ping::None;
             self.resync_pinged();
+            self.verify_pinged();
         }
     }
 
@@ -294,6 +313,13 @@ impl Node {
             self.end_session(Connection::Timeout, &why, false);
             return;
         }
+        if self.agreeing_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let (state, limit) =
+                (self.state.connection, self.settings.timeout * self.settings.ko_count.max(1));
+            let why = format!("still {state}, and nothing came on data for {} s", limit.as_secs_f32());
+            self.end_session(Connection::Timeout, &why, false);
+            return;
+        }
         self.request_timer();
         self.order_timer();
         self.ahead_timer();
@@ -315,6 +341,12 @@ impl Node {
         (session.packets > session.sent && !limit.is_zero()).then(|| session.sent_since + limit)
     }
 
+    /// In these states both wait for each other: a step that was lost would keep them there, and applications waiting.
+    fn agreeing_deadline(&self) -> Option<Time> {
+        let limit = self.settings.timeout * self.settings.ko_count.max(1);
+        self.session.as_ref()?.agreeing.map(|since| since + limit)
+    }
+
     /// Until the reports are complete applications wait, and no other node can connect.
     fn report_deadline(&self) -> Option<Time> {
         let limit = self.settings.timeout * self.settings.ko_count;
@@ -332,9 +364,14 @@ impl Node {
         };
         let leaving = session.leaving.map(|at| at + self.settings.ping_timeout);
         let pace = session.resync.as_ref().and_then(|resync| resync.next(self.now));
-        let work =
-            [self.report_deadline(), self.send_deadline(), self.request_deadline(), self.order_deadline()];
-        [Some(alive), leaving, pace, session.ahead_until].into_iter().chain(work).flatten().min()
+        let shaking = [self.report_deadline(), self.agreeing_deadline()];
+        let work = [self.send_deadline(), self.request_deadline(), self.order_deadline()];
+        [Some(alive), leaving, pace, session.ahead_until]
+            .into_iter()
+            .chain(shaking)
+            .chain(work)
+            .flatten()
+            .min()
     }
 
     fn handshake_limit(&self) -> Duration {

@@ -157,6 +157,9 @@ impl Node {
     pub(super) fn served(&mut self, serve: Serve, read: Option<Bytes>) {
         let Serve { request, offset, what } = serve;
         let Some(payload) = read else {
+            if matches!(what, Wanted::Resync { .. } | Wanted::Checksum(_)) {
+                self.counters.resync_failed += u64::from(request.size).div_ceil(BLOCK);
+            }
             let kind = if matches!(what, Wanted::Data) {
                 AckKind::NegativeData // nothing was locked for it
             } else {

@@ -24,6 +24,9 @@ impl State {
             }
             return self;
         }
+        if self.connection > C::Connected && self.peer_disk <= Disk::Failed {
+            self.connection = C::Connected; // without its disk there is nothing to be resynced or compared
+        }
         let (disk, peer_disk) = match self.connection {
             C::WFBitMapT | C::PausedSyncT | C::StartingSyncT | C::WFSyncUUID | C::Behind => {
                 ((Disk::Inconsistent, Disk::Outdated), (Disk::UpToDate, Disk::UpToDate))
@@ -90,15 +93,27 @@ impl Node {
     /// What follows, whoever changed it.
     fn changed(&mut self, old: State, new: State) {
         use Connection as C;
-        if lost(old.peer_disk, new.peer_disk) && new.role == Role::Primary && new.disk == Disk::UpToDate {
-            // From now on this data goes its own way: the bitmap tells the differences since here.
-            if self.generations.bitmap == 0 {
-                let fresh = self.random.next();
-                self.generations.rotate_for_new(fresh);
+        // Applications write here only from now on: those of this node, or of a primary that has lost its own disk.
+        let begins = lost(old.peer_disk, new.peer_disk)
+            || old.peer != Role::Primary && new.peer == Role::Primary && new.peer_disk <= Disk::Failed;
+        let used = new.role == Role::Primary || new.peer == Role::Primary;
+        // While both are connected, only a resync's beginning makes the other disk outdated.
+        let shared = !new.is_connected() && self.generations.may_be_shared();
+        if begins && used && new.disk == Disk::UpToDate && (self.generations.bitmap == 0 || shared) {
+            // This data goes its own way: the bitmap tells the differences since here.
+            let fresh = self.random.next();
+            self.generations.rotate_for_new(fresh);
+            if new.connection >= C::Connected {
+                // It takes over the generation at the end of a resync, as it was told.
+                self.send_uuids();
             }
         }
         if new.disk == Disk::UpToDate && new.peer_disk == Disk::UpToDate && new.connection == C::Connected {
             self.crashed_primary = false;
+        }
+        if let Some(session) = &mut self.session {
+            let agreeing = matches!(new.connection, C::WFBitMapS | C::WFBitMapT | C::WFSyncUUID);
+            session.agreeing = agreeing.then_some(self.now);
         }
         match new.connection {
             C::WFBitMapS if old.connection != C::WFBitMapS => self.send_bitmap(),
@@ -106,8 +121,8 @@ impl Node {
             C::SyncTarget if !matches!(old.connection, C::SyncTarget | C::PausedSyncT) => self.begin_target(),
             _ => {}
         }
-        let broken_off = old.connection == C::SyncTarget && new.connection == C::Behind;
-        if old.connection > C::Connected && new.connection <= C::Connected || broken_off {
+        let ended = new.connection <= C::Connected || new.connection == C::Behind;
+        if old.connection > C::Connected && old.connection != new.connection && ended {
             self.resync_left(old.connection);
         }
     }

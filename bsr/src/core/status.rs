@@ -17,6 +17,8 @@ pub struct Status {
     pub out_of_sync: u64,
     /// The version that both nodes speak; none while they do not.
     pub version: Option<u32>,
+    /// Pairs of connections that stood so far, since the node was started.
+    pub sessions: u64,
     /// Attempts to connect since the nodes were last connected.
     pub attempts: u64,
     /// What ended the last connection.
@@ -115,6 +117,7 @@ impl Node {
                 .as_ref()
                 .filter(|_| self.state.is_connected())
                 .map(|session| session.agreed.version),
+            sessions: self.sessions,
             attempts: self.attempts,
             last_break: self.last_break.clone(),
             in_flight: self.requests.in_flight(),

@@ -37,9 +37,9 @@ struct Flight {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+pub(super) enum Ending {
     Not,
-    /// A ping is on its way: its answer says that the source has all acknowledgements.
+    /// A ping is on its way: its answer says that the other node has all that was sent on meta.
     Pinged,
     Answered,
 }
@@ -62,6 +62,12 @@ impl Resync {
 impl Node {
     /// P_SYNC_UUID: the source begins.
     pub(super) fn sync_uuid_came(&mut self, uuid: u64) {
+        if self.state.connection == Connection::Connected && self.orders.invalidates() {
+            if let Some(session) = &mut self.session {
+                session.early_sync_uuid = Some(uuid);
+            }
+            return;
+        }
         if !matches!(self.state.connection, Connection::WFSyncUUID | Connection::Behind) {
             self.violated(format!("P_SYNC_UUID came while {}", self.state.connection));
             return;
@@ -89,6 +95,9 @@ impl Node {
             });
         }
         self.note(Severity::Info, format!("resync to here begins: {kib} KiB, {bits} blocks of 4 KiB"));
+        // The source forgets each block as soon as it is acknowledged. Until all are on stable storage, this node has to
+        // know them over any crash.
+        self.save_all(false);
     }
 
     /// Asks for as much as window and rate allow.
@@ -97,6 +106,7 @@ impl Node {
             let Some(session) = &mut self.session else { return };
             let Some(resync) = &mut session.resync else { return };
             resync.flights.insert(offset, Flight { length, here: false });
+            resync.ending = Ending::Not; // an answer to an earlier ping says nothing about this one
             resync.in_flight += u64::from(length);
             let round = resync.round;
             if self.settings.checksum.is_some() && session.agreed.version >= VERSION_CHECKSUM {
@@ -343,8 +353,12 @@ impl Node {
     }
 
     /// A resync or a verify is over, or its connection is.
-    pub(super) fn resync_left(&mut self, _from: Connection) {
+    pub(super) fn resync_left(&mut self, from: Connection) {
+        if matches!(from, Connection::VerifyS | Connection::VerifyT) && self.bitmap.is_dirty() {
+            self.save_all(false); // what was found so far
+        }
         if let Some(session) = &mut self.session {
+            session.serving.locks = super::disk::Locks::default();
             session.resync = None;
             session.verify = None;
             session.ahead_until = None;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::disk::{Operation, PeerJob};
 use super::source::BLOCK;
+use super::target::Ending;
 use super::{Node, SECTOR, Severity};
 use crate::wire::{
     AckKind, BlockAck, BlockRequest, Connection, Packet, Stream, VERIFY_IN_SYNC, VERIFY_OUT_OF_SYNC,
@@ -20,6 +21,8 @@ pub(super) enum Verify {
         cursor: u64,
         /// Where, in bytes, to how long.
         flights: BTreeMap<u64, u32>,
+        /// The last result is on its way: the other node has it when it answers a ping.
+        ending: Ending,
     },
     /// It answers: so many blocks have no result yet. None: nothing was asked yet.
     Target {
@@ -53,11 +56,17 @@ impl Node {
             return None;
         }
         let session = self.session.as_mut()?;
-        let Some(Verify::Source { cursor, flights }) = &mut session.verify else { return None };
+        let Some(Verify::Source { cursor, flights, ending }) = &mut session.verify else { return None };
         if *cursor >= self.size {
-            if flights.is_empty() {
-                self.verify_finished();
-                self.send_state();
+            match *ending {
+                _ if !flights.is_empty() => {}
+                Ending::Not => self.verify_ends(),
+                Ending::Pinged => {}
+                // A kernel ends it by its own count, too: it takes it badly to be told before it has counted.
+                Ending::Answered => {
+                    self.verify_finished();
+                    self.send_state();
+                }
             }
             return None;
         }
@@ -71,6 +80,22 @@ impl Node {
         session.serving.locks.lock(offset, length);
         *cursor += u64::from(length);
         Some((offset, length))
+    }
+
+    fn verify_ends(&mut self) {
+        if self.ping()
+            && let Some(Verify::Source { ending, .. }) = self.session.as_mut().and_then(|s| s.verify.as_mut())
+        {
+            *ending = Ending::Pinged;
+        }
+    }
+
+    pub(super) fn verify_pinged(&mut self) {
+        if let Some(Verify::Source { ending: ending @ Ending::Pinged, .. }) =
+            self.session.as_mut().and_then(|session| session.verify.as_mut())
+        {
+            *ending = Ending::Answered;
+        }
     }
 
     /// P_OV_REPLY.

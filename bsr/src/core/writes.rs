@@ -69,7 +69,7 @@ impl Node {
             return;
         };
         let (offset, length) = (write.offset, write.length);
-        if ack.sector * SECTOR != offset || ack.size != length || write.remote == Remote::Absent {
+        if ack.sector != offset / SECTOR || ack.size != length || write.remote == Remote::Absent {
             self.violated(format!("{ack:?} is not what was written"));
             return;
         }

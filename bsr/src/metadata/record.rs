@@ -17,6 +17,8 @@ const CHECKSUM_AT: usize = 80;
 const MAGIC: &[u8; 8] = b"DRXBSRMD";
 const VERSION: u32 = 1;
 const SECTOR: usize = 512;
+/// Of the flags: [`Generations::shared`].
+const SHARED: u32 = 1 << 7;
 
 /// Where the record with this sequence number goes. It is not where the one before it is.
 pub fn record_offset(sequence: u64) -> u64 {
@@ -42,7 +44,7 @@ pub fn encode_record(head: &Head, activity: &[u32], sequence: u64) -> Result<Byt
     record.put_u32_le(VERSION);
     record.put_u32_le(length as u32); // at most RECORD
     record.put_u64_le(sequence);
-    let Generations { current, bitmap, history } = head.generations;
+    let Generations { current, bitmap, history, shared: _ } = head.generations;
     for number in [current, bitmap, history[0], history[1], head.size, head.agreed] {
         record.put_u64_le(number);
     }
@@ -104,9 +106,11 @@ fn try_decode(bytes: &[u8]) -> Option<Found> {
         current: fields.u64()?,
         bitmap: fields.u64()?,
         history: [fields.u64()?, fields.u64()?],
+        shared: false,
     };
     let (size, agreed) = (fields.u64()?, fields.u64()?);
     let (flags, count) = (fields.u32()?, fields.u32()? as usize);
+    let generations = Generations { shared: flags & SHARED != 0, ..generations };
     fields.u64()?;
     let extents = fields.0.get(..count.checked_mul(4)?)?;
     let activity = extents.as_chunks::<4>().0.iter().map(|extent| u32::from_le_bytes(*extent)).collect();
@@ -122,6 +126,7 @@ fn flags(head: &Head) -> u32 {
         | u32::from(head.connected) << 4
         | u32::from(head.peer_outdated) << 5
         | u32::from(head.full_sync) << 6
+        | if head.generations.shared { SHARED } else { 0 }
 }
 
 fn with_flags(flags: u32) -> Head {

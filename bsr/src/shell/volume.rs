@@ -75,6 +75,7 @@ impl Volume {
     ///
     /// # Errors
     /// Any other action is given back.
+    #[allow(clippy::result_large_err)] // it is moved once, as any action; boxing would cost an allocation each
     pub fn submit(&self, action: Action) -> Result<(), Action> {
         let job = match action {
             Action::Read { token, offset, length } => Job::Read { token, offset, length },

@@ -63,6 +63,8 @@ const ALL: i32 = 2;
 impl Handshake {
     /// Compares, and corrects what a lost packet left unfinished, on this side or in what the peer told.
     pub fn compare(&mut self) -> Comparison {
+        // Known for certain now, until a resync begins.
+        self.mine.shared = self.mine.bitmap != 0 && id(self.mine.current) == id(self.peer.current);
         let (code, rule) = self.by_current().unwrap_or_else(|| self.by_ancestry());
         Comparison { code, rule }
     }
@@ -190,7 +192,7 @@ impl Handshake {
     }
 
     pub(super) fn peer_generations(&self) -> Generations {
-        Generations { current: self.peer.current, bitmap: self.peer.bitmap, history: self.peer.history }
+        Generations::from(&self.peer)
     }
 }
 

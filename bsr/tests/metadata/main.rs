@@ -32,8 +32,13 @@ fn load(file: &[u8]) -> Result<(Loaded, u64), LoadError<Infallible>> {
 }
 
 fn heads() -> impl Strategy<Value = Head> {
-    (any::<[u64; 4]>(), any::<u64>(), any::<[bool; 7]>()).prop_map(|(uuids, agreed, is)| Head {
-        generations: Generations { current: uuids[0], bitmap: uuids[1], history: [uuids[2], uuids[3]] },
+    (any::<[u64; 4]>(), any::<u64>(), any::<[bool; 8]>()).prop_map(|(uuids, agreed, is)| Head {
+        generations: Generations {
+            current: uuids[0],
+            bitmap: uuids[1],
+            history: [uuids[2], uuids[3]],
+            shared: is[7],
+        },
         size: 0,
         agreed,
         consistent: is[0],
@@ -175,7 +180,12 @@ fn what_is_no_metadata_is_named() {
 #[test]
 fn the_record_is_what_it_was() {
     let head = Head {
-        generations: Generations { current: 0x1111, bitmap: 0x2222, history: [0x3333, 0x4444] },
+        generations: Generations {
+            current: 0x1111,
+            bitmap: 0x2222,
+            history: [0x3333, 0x4444],
+            shared: false,
+        },
         size: 1 << 20,
         agreed: 2048,
         consistent: true,

@@ -58,13 +58,16 @@ impl Side {
         self.act(now);
     }
 
-    /// As a SIGKILL.
-    pub fn kill(&mut self) {
-        self.say("killed");
+    /// As a SIGKILL, or by the end of all power.
+    pub fn kill(&mut self, random: &mut fastrand::Rng, power: bool) {
+        self.say(if power { "has no power" } else { "killed" });
         self.node = None;
         self.opening = None;
         self.unlink();
-        self.disk.crash();
+        self.disk.crash(random);
+        if power {
+            self.disk.lose_power(random);
+        }
     }
 
     pub fn unlink(&mut self) {

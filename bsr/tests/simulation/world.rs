@@ -10,7 +10,6 @@ use crate::model::Model;
 use crate::node::Side;
 
 const VOLUME: usize = 24 << 20;
-const SECTORS: usize = VOLUME / SECTOR as usize;
 
 pub struct World {
     settings: Settings,
@@ -23,18 +22,26 @@ pub struct World {
     primary: Option<usize>,
     /// Connections cannot be opened.
     line_down: bool,
+    /// Sectors that both disks have.
+    sectors: usize,
+    /// What was not flushed may have gone with the power.
+    may_lose: bool,
 }
 
 impl World {
     pub fn new(settings: Settings, mut random: fastrand::Rng, loud: bool) -> World {
-        let mut sides = [Side::new("left", VOLUME, loud), Side::new("right", VOLUME, loud)];
+        // Of any sizes: two of three end within a block of 4 KiB.
+        let mut size = || VOLUME - random.usize(..3) * random.usize(..20) * SECTOR as usize;
+        let sizes = [size(), size()];
+        let sectors = sizes[0].min(sizes[1]) / SECTOR as usize;
+        let mut sides = [Side::new("left", sizes[0], loud), Side::new("right", sizes[1], loud)];
         if loud {
             eprintln!("{settings:?}");
         }
         for side in &mut sides {
             side.start(settings.clone(), random.u64(..), Time::ZERO);
         }
-        let model = Model::new(SECTORS);
+        let model = Model::new(sectors);
         let mut world = World {
             settings,
             random,
@@ -44,6 +51,8 @@ impl World {
             tags: 0,
             primary: None,
             line_down: false,
+            sectors,
+            may_lose: false,
         };
         world.connect();
         world.settle("the first connection", |world| {
@@ -206,7 +215,18 @@ impl World {
     fn kill(&mut self) {
         let side = self.random.usize(..2);
         let before = self.state(side);
-        self.sides[side].kill();
+        // A disk that need not flush never loses anything.
+        let power = self.settings.disk_flushes && self.random.bool();
+        self.may_lose |= power && self.primary != Some(1 - side);
+        self.sides[side].kill(&mut self.random, power);
+        if self.random.u32(..4) == 0 {
+            // Both at once.
+            self.may_lose |= power;
+            self.sides[1 - side].kill(&mut self.random, power);
+            self.model.abandon();
+            self.primary = None;
+            return;
+        }
         self.broken_if_linked(1 - side);
         if self.primary == Some(side) {
             self.model.abandon();
@@ -238,8 +258,8 @@ impl World {
         let order = self.sides[side].order(now, Order::Primary { force: false });
         if self.sides[side].orders.contains(&(order, Ok(()))) {
             self.sides[side].say("takes over");
-            let tags = tags(&self.sides[side].disk.volume);
-            self.model.check(&tags, false, self.sides[side].name);
+            let tags = tags(&self.sides[side].disk.volume[..self.sectors * SECTOR as usize]);
+            self.model.check(&tags, self.may_lose, self.sides[side].name);
             self.primary = Some(side);
         }
     }
@@ -278,7 +298,12 @@ impl World {
                 self.sides[side].order(now, Order::Verify);
             }
             3 => {
-                self.sides[side].order(now, Order::InvalidateRemote);
+                // Not the only disk that has everything: that would be what the operator wanted.
+                let both =
+                    self.states().iter().filter(|s| s.is_connected() && s.disk == Disk::UpToDate).count();
+                let order =
+                    if both == 2 && self.random.bool() { Order::Invalidate } else { Order::InvalidateRemote };
+                self.sides[side].order(now, order);
             }
             _ => self.switch(),
         }
@@ -333,8 +358,8 @@ impl World {
         // Mostly in a few places, so that writes meet each other and the resync.
         let most = [1, 8, 16, 64, 700][self.random.usize(..5)];
         let count = self.random.usize(1..=most);
-        let spread = [64, 4096, SECTORS - 700][self.random.usize(..3)];
-        let first = self.random.usize(..spread.min(SECTORS - count));
+        let spread = [64, 4096, self.sectors - 700][self.random.usize(..3)];
+        let first = self.random.usize(..spread.min(self.sectors - count));
         let (offset, length) = (first as u64 * SECTOR, count * SECTOR as usize);
         self.tags += 1;
         let id = self.sides[side].next_id();
@@ -380,10 +405,13 @@ impl World {
             let node = side.node.as_ref().expect("it was restarted");
             assert_eq!(node.status().out_of_sync, 0, "{}", side.name);
         }
-        let left = &self.sides[0].disk.volume;
-        let right = &self.sides[1].disk.volume;
+        let current = |side: &Side| side.node.as_ref().map(|n| n.status().generations.current & !1);
+        assert_eq!(current(&self.sides[0]), current(&self.sides[1]), "both have the same data");
+        let bytes = self.sectors * SECTOR as usize;
+        let left = &self.sides[0].disk.volume[..bytes];
+        let right = &self.sides[1].disk.volume[..bytes];
         if let Some(place) =
-            (0..SECTORS).find(|sector| left[sector * 512..][..512] != right[sector * 512..][..512])
+            (0..self.sectors).find(|sector| left[sector * 512..][..512] != right[sector * 512..][..512])
         {
             let tags = [tags(left)[place], tags(right)[place]];
             panic!(
@@ -392,7 +420,8 @@ impl World {
             );
         }
         let tags = tags(left);
-        self.model.check(&tags, self.settings.protocol != Protocol::C, "both");
+        self.model.check(&tags, self.settings.protocol != Protocol::C || self.may_lose, "both");
+        self.may_lose = false;
         if self.primary.is_none() {
             self.switch();
         }

@@ -2,6 +2,7 @@
 
 mod handshake;
 mod hostile;
+mod integrity;
 mod orders;
 mod replication;
 mod resync;

@@ -167,6 +167,28 @@ fn an_epoch_is_acknowledged_when_it_is_stable_and_the_next_one_waits_for_it() {
     assert!(matches!(stage.done(), Action::Write { .. }));
 }
 
+/// With protocol B an application takes it for kept then: if the session ends now, this disk has to get it.
+#[test]
+fn what_waits_for_its_epoch_is_not_received_yet() {
+    let mut stage = Stage::connected(protocol(Protocol::B));
+    stage.gets(block(1, 1, wire::DP_SEND_RECEIVE_ACK));
+    stage.gets(Packet::Barrier(0));
+    stage.gets(block(2, 2, wire::DP_SEND_RECEIVE_ACK));
+    let received = |stage: &mut Stage| {
+        let ids = stage.sent.drain(..).filter_map(|(_, packet)| match packet {
+            Packet::Ack(AckKind::Received, ack) => Some(ack.block_id),
+            _ => None,
+        });
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(received(&mut stage), [1]);
+    stage.done();
+    stage.done();
+    assert_eq!(received(&mut stage), [2], "the first epoch is stable, the second one is begun");
+    stage.breaks(Stream::Data);
+    assert!(stage.disk.iter().any(|action| matches!(action, Action::Write { offset: 8192, .. })));
+}
+
 #[test]
 fn an_empty_epoch_is_not_acknowledged() {
     let mut stage = Stage::connected(Settings::default());

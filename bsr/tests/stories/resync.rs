@@ -14,9 +14,13 @@ const NEWER: u64 = 0x7777_8888_9999_0000;
 
 /// One that has newer data: the other one is to get blocks 0 to 2.
 fn source() -> Stage {
+    source_of(Settings::default())
+}
+
+fn source_of(settings: Settings) -> Stage {
     let mut head = good();
     (head.generations.current, head.generations.bitmap) = (NEWER, GENERATION);
-    let mut stage = Stage::opened(Settings::default(), head);
+    let mut stage = Stage::opened(settings, head);
     stage.greet(101);
     stage.report(Role::Secondary, Disk::UpToDate, uuids(GENERATION));
     stage.is(Connection::WFBitMapS);
@@ -194,9 +198,31 @@ fn a_verify_finds_what_differs() {
         .map(|place| if place == 5 { wire::VERIFY_OUT_OF_SYNC } else { wire::VERIFY_IN_SYNC })
         .collect();
     assert_eq!(results, expected);
+    stage.is(Connection::VerifyS);
+    assert_eq!(stage.sent.pop_back(), Some((Stream::Meta, Packet::Ping)));
+    stage.gets(Packet::PingAck);
     stage.is(Connection::Connected);
     assert_eq!(stage.node.status().out_of_sync, 4096);
     stage.told("4 KiB differ");
+}
+
+/// The state that ends the resync would end the verify.
+#[test]
+fn a_verify_right_after_a_resync_is_asked_for_after_the_resyncs_end_is_told() {
+    let mut stage = source_of(Settings { verify: Some(Algorithm::Crc32c), ..Settings::default() });
+    for packet in three_blocks() {
+        stage.gets(packet);
+    }
+    stage.all_done();
+    let written = BlockAck { sector: 0, block_id: wire::ID_SYNCER, size: 12288, sequence: 0 };
+    stage.gets(Packet::Ack(AckKind::ResyncWritten, written));
+    stage.says(Role::Secondary, Connection::Connected, Disk::UpToDate, Disk::UpToDate);
+    stage.is(Connection::Connected);
+    stage.sent.clear();
+    stage.order(Order::Verify);
+    stage.all_done();
+    assert!(matches!(stage.next(), Packet::State(_)), "first what ends the resync");
+    assert!(matches!(stage.next(), Packet::StateChange(_)), "then what begins the verify");
 }
 
 #[test]

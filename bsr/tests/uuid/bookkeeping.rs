@@ -19,7 +19,8 @@ fn a_resync_by_bitmap_from_its_beginning_to_its_end() {
     let told = source.told(5, 0);
 
     let resync = source.start_sync_source(1);
-    assert_eq!((resync, source), (A + SYNC_OFFSET, generations(D, A + SYNC_OFFSET, [A, B])));
+    let begun = Generations { shared: true, ..generations(D, A + SYNC_OFFSET, [A, B]) };
+    assert_eq!((resync, source), (A + SYNC_OFFSET, begun));
     target.receive_sync_uuid(resync);
     assert_eq!(target, generations(A + SYNC_OFFSET, 0, [B, C]));
     target.finish_as_target(&told);
@@ -32,7 +33,8 @@ fn a_full_resync_to_a_new_disk() {
     let (mut source, mut target) = (generations(A, 0, [B, C]), Generations::just_created());
     let told = source.told(9, 0);
     let resync = source.start_sync_source(D);
-    assert_eq!((resync, source), (D, generations(A, D, [B, C])), "there is no generation to begin from");
+    let begun = Generations { shared: true, ..generations(A, D, [B, C]) };
+    assert_eq!((resync, source), (D, begun), "there is no generation to begin from");
     target.receive_sync_uuid(resync);
     target.finish_as_target(&told);
     source.finish_as_source();
@@ -75,6 +77,24 @@ fn the_role_is_in_the_lowest_bit_of_the_current_one() {
     assert_eq!(node.current, B);
     node.receive_sync_uuid(C | 1);
     assert_eq!(node.current, C, "the source's role is not the target's");
+}
+
+#[test]
+fn a_source_writes_on_in_a_generation_of_its_own() {
+    let mut source = generations(A, 0, [B, C]);
+    assert!(source.may_be_shared(), "both had it when they parted");
+    source.rotate_for_new(D);
+    assert!(!source.may_be_shared());
+    source.start_sync_source(1);
+    assert!(source.may_be_shared(), "the target may be done at any time");
+    let mut before_the_end = source;
+    before_the_end.target_is_not_done();
+    assert!(!before_the_end.may_be_shared());
+    source.rotate_for_new(0x1234);
+    assert!(!source.may_be_shared());
+    assert_eq!(source.history, [D, A], "a target that was done has it");
+    source.finish_as_source();
+    assert!(source.may_be_shared());
 }
 
 #[test]

@@ -7,7 +7,8 @@ use drx_bsr::wire::{Disk, Role};
 
 use super::{are_mirrored, generations, handshake, mirrored};
 
-const SAME: Generations = Generations { current: 0xa000, bitmap: 0, history: [0xb000, 0xc000] };
+const SAME: Generations =
+    Generations { current: 0xa000, bitmap: 0, history: [0xb000, 0xc000], shared: false };
 const SOURCE: Decision = Decision::Source { full: false };
 const TARGET: Decision = Decision::Target { full: false };
 const FULL_SOURCE: Decision = Decision::Source { full: true };

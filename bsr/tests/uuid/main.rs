@@ -36,7 +36,7 @@ fn handshake(mine: Generations, peer: Uuids) -> Handshake {
 }
 
 fn generations(current: u64, bitmap: u64, history: [u64; 2]) -> Generations {
-    Generations { current, bitmap, history }
+    Generations { current, bitmap, history, shared: false }
 }
 
 /// What P_UUIDS says of it.

@@ -26,8 +26,6 @@ pub struct Node {
     pub acknowledged: BTreeSet<u64>,
     /// It was primary without the other one since both had the same.
     pub alone: bool,
-    /// The other one may have the current generation, too.
-    pub shared: bool,
     /// The other one's generations, as corrected.
     pub peer: Uuids,
 }
@@ -45,7 +43,6 @@ impl Node {
             hot: Vec::new(),
             acknowledged: BTreeSet::new(),
             alone: false,
-            shared: true,
             peer: Uuids::default(),
         }
     }

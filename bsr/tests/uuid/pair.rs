@@ -110,15 +110,18 @@ impl Pair {
     fn part(&mut self, one: usize) {
         let random = self.random();
         let (habit, node) = (self.habits[one], &mut self.nodes[one]);
-        if matches!(self.line, Line::Resync(source, Stage::Begun | Stage::Running) if source == one) {
-            // The target is not done before the source has all acknowledgements: it does not have this generation.
-            node.shared = node.weight() == 0;
+        let source = matches!(self.line, Line::Resync(source, Stage::Begun | Stage::Running | Stage::TargetDone) if source == one);
+        if source && node.weight() > 0 {
+            node.mine.target_is_not_done();
         }
         if node.role == Role::Primary && node.disk == Disk::UpToDate {
             node.alone = true;
-            if node.mine.bitmap == 0 || habit == Habit::Careful && node.shared {
+            let rotates = match habit {
+                Habit::Kernel => node.mine.bitmap == 0,
+                Habit::Careful => node.mine.may_be_shared(),
+            };
+            if rotates {
                 node.mine.rotate_for_new(random);
-                node.shared = false;
             }
         }
     }
@@ -284,7 +287,6 @@ impl Pair {
             }
             Stage::Bitmaps => {
                 self.nodes[source].mine.start_sync_source(random);
-                self.nodes[source].shared = true;
                 Stage::Begun
             }
             Stage::Begun => {
@@ -308,7 +310,6 @@ impl Pair {
                     let done = &mut self.nodes[target];
                     done.mine.finish_as_target(&done.peer.clone());
                     done.disk = Disk::UpToDate;
-                    done.shared = true;
                     done.acknowledged = acknowledged;
                     Stage::TargetDone
                 }
@@ -335,7 +336,7 @@ impl Pair {
         let node = &mut self.nodes[loser];
         node.mine = Generations::just_created();
         node.disk = Disk::Inconsistent;
-        (node.crashed_primary, node.shared) = (false, true);
+        node.crashed_primary = false;
         node.acknowledged.clear();
     }
 
@@ -352,7 +353,6 @@ impl Pair {
             node.bits = [false; BLOCKS];
             (node.disk, node.crashed_primary, node.alone) = (Disk::UpToDate, false, false);
             node.discard_my_data = false;
-            node.shared = true;
         }
         self.resolved = false;
         self.line = Line::Same;

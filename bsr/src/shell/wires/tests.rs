@@ -125,8 +125,10 @@ async fn all_that_is_queued_gets_out_before_the_close() {
     let mut all = Vec::new();
     timeout(LIMIT, other_data.read_to_end(&mut all)).await.unwrap().unwrap();
     assert_eq!(all.len(), 40 * (16 + 24 + (1 << 20)));
+    // Data first: meta is closed when the other node has seen that.
+    drop(other_data);
     assert_eq!(timeout(LIMIT, other_meta.read(&mut [0])).await.unwrap().unwrap(), 0);
-    drop((other_data, other_meta));
+    drop(other_meta);
     timeout(LIMIT, finished).await.unwrap().unwrap();
 }
 

@@ -27,7 +27,8 @@ pub fn any(tape: &mut Tape<'_>, victim: &Side) -> (Stream, Packet) {
                 if wide { Packet::ConnectionChangeReply(code) } else { Packet::StateChangeReply(code) },
             )
         }
-        9 => (Stream::Meta, make.tape.of(&[0, 1]).eq(&0).then_some(Packet::Ping).unwrap_or(Packet::PingAck)),
+        9 if make.tape.of(&[0, 1]) == 0 => (Stream::Meta, Packet::Ping),
+        9 => (Stream::Meta, Packet::PingAck),
         _ => (Stream::Data, make.data()),
     }
 }
