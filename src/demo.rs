@@ -1,9 +1,9 @@
 //! `drxd demo`: two relays and two bsr on this machine, and what supervision does when things break.
 //!
-//! The relays are the daemon's own, configured by the text of two `drx.toml`; each bsr is a node of drx-bsr with a volume in
-//! a file. Between the relays lies a line that can be cut. A real ext4 file system and a lot of random blocks are written to
-//! the primary's volume; in the end both volumes are compared, bit for bit, and the exit status says whether they are the
-//! same, and what they have to be, and everything recovered.
+//! The relays are the daemon's own, configured by the text of two `drx.toml`; each bsr is a node of drx-bsr with
+//! a volume in a file. Between the relays lies a line that can be cut. A real ext4 file system and a lot of random
+//! blocks are written to the primary's volume; in the end both volumes are compared, bit for bit, and the exit
+//! status says whether they are the same, and what they have to be, and everything recovered.
 //!
 //! ```text
 //! embedded     the configuration

@@ -63,7 +63,7 @@ fn everything_recovers_and_both_volumes_are_the_same_bit_for_bit() {
     let temporary = tempfile::tempdir().unwrap();
     let mut command = drxd(temporary.path());
     command.arg("demo");
-    let (status, out, err) = run(command, Duration::from_secs(120));
+    let (status, out, err) = run(command, Duration::from_secs(200));
     let directory = directory(temporary.path()).unwrap();
     let log = directory.join("relays.log");
     let log_text = fs::read_to_string(&log).unwrap();

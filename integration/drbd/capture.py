@@ -8,7 +8,8 @@ from guests import LabError, Process
 EARLY = {0xfff1, 0xfff2, 0xfffe}
 
 # Authentication, bitmap, resync, checksums, writes and their acknowledgements, barriers, verify, ping, disconnect.
-NEEDED = {0x10, 0x11, 0x24, 0x09, 0x02, 0x17, 0x21, 0x22, 0x00, 0x16, 0x03, 0x1c, 0x1e, 0x1f, 0x20, 0x13, 0x14, 0x2a, 0x2b}
+NEEDED = {0x10, 0x11, 0x24, 0x09, 0x02, 0x17, 0x21, 0x22, 0x00, 0x16, 0x03, 0x1c, 0x1e, 0x1f, 0x20, 0x13, 0x14, 0x2a,
+          0x2b}
 
 
 class Capture:
@@ -19,7 +20,8 @@ class Capture:
         wanted = ' or '.join('tcp port %d' % port for port in ports)
         if not shutil.which('dumpcap'):
             raise LabError('no dumpcap: apt-get install tshark')
-        self.process = Process(['dumpcap', '-q', '-i', 'lo', '-B', '64', '-f', wanted, '-w', self.file], directory, self.log)
+        self.process = Process(['dumpcap', '-q', '-i', 'lo', '-B', '64', '-f', wanted, '-w', self.file], directory,
+                               self.log)
         end = time.monotonic() + 10
         while not os.path.exists(self.file):   # made when it listens
             if not self.process.alive() or time.monotonic() > end:
@@ -61,13 +63,13 @@ class Capture:
 
 
 class Way:
-    """One direction of one connection: its bytes, those of them that were dissected, and the packets by their command."""
+    """One direction of one connection: its bytes, those of them that were dissected, and the packets by command."""
 
     def __init__(self): self.bytes, self.dissected, self.malformed, self.packets = 0, 0, 0, collections.Counter()
 
 
 def recorded(pair, capture):
-    """One session from its first byte to its last, recorded: set-up, authentication, resync, writes, verify, disconnect."""
+    """From the first byte to the last, recorded: set-up, authentication, resync, writes, verify, disconnect."""
     secret = {'cram_hmac_alg': 'sha1', 'shared_secret': 'geheim'}
     for node in pair.nodes:
         node.configure('C', **secret)
@@ -86,7 +88,7 @@ def recorded(pair, capture):
         pair.kernel.connect()
         pair.up()
     pair.configure(**secret, csums_alg='sha1')
-    for node in pair.nodes:
+    for node in (pair.peer, pair.kernel):
         node.verify()
     pair.peer.invalidate()
     pair.up()
@@ -96,7 +98,8 @@ def recorded(pair, capture):
     pair.report.check(missed == 0, 'all of it was recorded', '%d packets missed' % missed)
     ways = [way for way in capture.dissected() if way.bytes]
     packets = sum((way.packets for way in ways), collections.Counter())
-    pair.report.check(not sum(way.malformed for way in ways), 'Wireshark finds no malformed packet', 'in %d' % sum(packets.values()))
+    pair.report.check(not any(way.malformed for way in ways), 'Wireshark finds no malformed packet',
+                      'in %d' % sum(packets.values()))
     pair.report.check(all(way.bytes == way.dissected for way in ways), 'Wireshark dissects every byte as DRBD',
                       ', '.join('%d of %d' % (way.dissected, way.bytes) for way in ways))
     missing = NEEDED - set(packets)

@@ -88,8 +88,10 @@ class Guest:
             '-kernel', os.path.join(cache, 'vmlinux'), '-initrd', os.path.join(cache, 'initramfs.cpio'),
             '-append', 'console=ttyS0 quiet nokaslr mitigations=off nopti panic=1 tsc=reliable random.trust_cpu=on '
                        'lab.name=' + self.name,
-            '-chardev', 'file,id=console,path=console.log,append=on', '-serial', 'chardev:console', '-qmp', 'unix:qmp.sock,server=on,wait=off',
-            '-drive', 'if=none,id=b,file=disk.img,format=raw,cache=unsafe,discard=unmap', '-device', 'virtio-blk-pci,drive=b',
+            '-chardev', 'file,id=console,path=console.log,append=on', '-serial', 'chardev:console',
+            '-qmp', 'unix:qmp.sock,server=on,wait=off',
+            '-drive', 'if=none,id=b,file=disk.img,format=raw,cache=unsafe,discard=unmap',
+            '-device', 'virtio-blk-pci,drive=b',
             '-netdev', user % ('drbd', '10.0.2', '10.0.2', '', LOCALHOST, ports.drbd(n), '10.0.2', DRBD_PORT),
             '-device', 'virtio-net-pci,netdev=drbd,romfile=,mac=' + mac + '01',
             '-netdev', user % ('ctl', '10.0.3', '10.0.3', ',restrict=on', LOCALHOST, ports.control(n), '10.0.3', 7700),
@@ -174,8 +176,8 @@ class Guest:
     # --- DRBD
 
     def configure(self, protocol, net='ping-int 3; connect-int 3;', peer_port=None):
-        """Writes r0's configuration. The net section is BSR's defaults where nothing else is said; the peer is looked for
-        at relay n's inside unless it is at another port."""
+        """Writes r0's configuration. The net section is BSR's defaults where nothing else is said; the peer is looked
+        for at relay n's inside unless it is at another port."""
         self.sh('cat >/etc/drbd.conf', stdin=b'''global { usage-count no; }
 resource r0 {
   device /dev/drbd0; disk /dev/vda; meta-disk internal;

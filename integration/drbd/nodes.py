@@ -73,8 +73,8 @@ class Kernel(Node):
     def up(self): self.admin('up r0')
     def down(self):
         """Again and again for a while: DRBD refuses in the midst of a change of state."""
-        self.guest.sh('[ -e /etc/drbd.conf ] || exit 0; for _ in 1 2 3 4 5 6 7 8 9; do drbdadm down r0 && exit 0; usleep 200000; done; '
-                      'exit 1', 40)
+        self.guest.sh('[ -e /etc/drbd.conf ] || exit 0; '
+                      'for _ in 1 2 3 4 5 6 7 8 9; do drbdadm down r0 && exit 0; usleep 200000; done; exit 1', 40)
 
     def primary(self, force=False): self.admin('primary %sr0' % ('--force ' if force else ''))
     def secondary(self): self.admin('secondary r0')
@@ -150,8 +150,8 @@ class Peer(Node):
                  'volume = "volume.img"', 'metadata = "metadata"', 'socket = "drx-bsr.sock"',
                  'address = "%s:%d"' % (LOCALHOST, self.ports.drbd(2)), 'peer = "%s:%d"' % (LOCALHOST, self.reach),
                  'opening = "%s"' % self.opening, '[net]', 'protocol = "%s"' % self.protocol]
-        # The kernel keeps its half second, which is its socket check, too (bsr-wire A.4); from an emulated guest on a busy
-        # machine half a second is not long for an answer.
+        # The kernel keeps its half second, which is its socket check, too (bsr-wire A.4); from an emulated guest on a
+        # busy machine half a second is not long for an answer.
         lines += ['%s = %s' % (name, json.dumps(value)) for name, value in {'ping-timeout': 15, **self.net}.items()]
         with open(os.path.join(self.directory, 'drx-bsr.toml'), 'w') as f:
             f.write('\n'.join(lines) + '\n')

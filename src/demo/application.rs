@@ -1,5 +1,5 @@
-//! What uses the primary's volume: it writes a file system to it, then goes on writing behind it, and knows what has been
-//! acknowledged.
+//! What uses the primary's volume: it writes a file system to it, then goes on writing behind it, and knows what has
+//! been acknowledged.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -136,8 +136,8 @@ impl Comparison {
                 )
             }
             Comparison { different, wrong: [one, two], .. } => format!(
-                "{each} each: {different} blocks DIFFER between them; {one} on bsr1's and {two} on bsr2's are NOT what was \
-                 last written"
+                "{each} each: {different} blocks DIFFER between them; {one} on bsr1's and {two} on bsr2's are NOT \
+                 what was last written"
             ),
         }
     }

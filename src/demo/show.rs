@@ -1,4 +1,5 @@
-//! What happens, in order: connect, resync, copy a file system, work, break six things one after the other, end, compare.
+//! What happens, in order: connect, resync, copy a file system, work, break six things one after the other, end,
+//! compare.
 //!
 //! ```text
 //! fault     what is broken
@@ -282,11 +283,12 @@ const STEPS: usize = FAULTS.len() + 5;
 /// Between the copy and the first fault, and how much time each of them has, if that is enough.
 const FIRST_WORK: Duration = Duration::from_millis(1500);
 const EACH_FAULT: Duration = Duration::from_millis(3300);
-// What is taken for a failure.
-const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
-const RESYNCS_WITHIN: Duration = Duration::from_secs(20);
-const COPIES_WITHIN: Duration = Duration::from_secs(10);
-const QUIET_WITHIN: Duration = Duration::from_secs(10);
-const OBEYS_WITHIN: Duration = Duration::from_secs(5);
-const STOPS_WITHIN: Duration = Duration::from_secs(8);
-const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+// What is taken for a failure. Long: a machine that is busy with other things, above all with its disk, is slow, not
+// wrong.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(20);
+const RESYNCS_WITHIN: Duration = Duration::from_secs(60);
+const COPIES_WITHIN: Duration = Duration::from_secs(30);
+const QUIET_WITHIN: Duration = Duration::from_secs(30);
+const OBEYS_WITHIN: Duration = Duration::from_secs(10);
+const STOPS_WITHIN: Duration = Duration::from_secs(10);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);

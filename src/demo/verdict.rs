@@ -68,8 +68,8 @@ impl Verdict {
         lines.push(format!(" sessions       {sessions}"));
         let Work { writes, written, repeated, checked, .. } = &self.work;
         lines.push(format!(
-            " writes         {writes} ({}) acknowledged; on the new primary {checked} blocks were right, {repeated} writes \
-             made again",
+            " writes         {writes} ({}) acknowledged; on the new primary {checked} blocks were right, {repeated} \
+             writes made again",
             size(*written as f64)
         ));
         for Recovery { fault, since, took } in &self.recoveries {

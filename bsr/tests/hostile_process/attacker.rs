@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use drx_bsr::digest::Algorithm;
-use drx_bsr::wire::{Decoder, Encoder, Features, Packet, Stream};
+use drx_bsr::wire::{Connection, Decoder, Disk, Encoder, Features, Packet, Role, StateWord, Stream};
 
 use crate::program::LIMIT;
 
@@ -79,12 +79,14 @@ impl Attacker {
             return Ok(attacker);
         }
         loop {
-            let own = attacker.hear()?;
-            attacker.say(&own);
-            if matches!(own, Packet::State(_)) {
-                break;
+            match attacker.hear()? {
+                Packet::State(_) => break,
+                own => attacker.say(&own),
             }
         }
+        let (state, unknown) = (Connection::WFConnection, Disk::Unknown);
+        let word = StateWord::new(Role::Secondary, Role::Unknown, state, Disk::UpToDate, unknown);
+        attacker.say(&Packet::State(word));
         // Its state as it is now: connected.
         let _ = attacker.hear()?;
         Ok(attacker)

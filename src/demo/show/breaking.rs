@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use drx_actors::api::{Panic, Victim};
-use drx_bsr::core::Order;
+use drx_bsr::core::{Order, Refusal};
 use drx_bsr::wire::Role;
 use drx_protocol::names::ChannelType;
 use tokio::time::{Instant, timeout};
@@ -103,7 +103,17 @@ impl Show {
         if self.until(NOTICED_WITHIN, alone).await?.is_none() {
             return self.fail(format!("bsr{} was not told that the primary is gone", side + 1));
         }
-        self.order(side, Order::Primary { force: false }).await?;
+        let end = Instant::now() + NOTICED_WITHIN;
+        loop {
+            match self.sites[side].bsr.order(Order::Primary { force: false }).await {
+                Ok(()) => break,
+                // It has connections to its relay again already, at whose other end nobody is.
+                Err(Refusal::State(_)) if Instant::now() < end => self.watch(TRY_AGAIN).await?,
+                Err(refusal) => {
+                    return self.fail(format!("bsr{} does not become primary: {refusal}", side + 1));
+                }
+            }
+        }
         self.primary = side;
         let checked = self.moment().await?.work.checked;
         if let (Some(application), Some(volume)) = (&self.application, self.sites[side].bsr.requests()) {
@@ -140,7 +150,8 @@ impl Show {
 
 /// For the eye.
 const OUTAGE: Duration = Duration::from_millis(1500);
+const TRY_AGAIN: Duration = Duration::from_millis(50);
 // What is taken for a failure.
-const NOTICED_WITHIN: Duration = Duration::from_secs(8);
-const CHECKED_WITHIN: Duration = Duration::from_secs(10);
-const RECOVERS_WITHIN: Duration = Duration::from_secs(20);
+const NOTICED_WITHIN: Duration = Duration::from_secs(10);
+const CHECKED_WITHIN: Duration = Duration::from_secs(20);
+const RECOVERS_WITHIN: Duration = Duration::from_secs(40);

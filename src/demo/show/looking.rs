@@ -138,6 +138,6 @@ impl Show {
 const LOOK: Duration = Duration::from_millis(10);
 /// For the eye.
 const LEAST_WORK: Duration = Duration::from_millis(700);
-const FLOWS_WITHIN: Duration = Duration::from_secs(5);
-/// Whatever happens, the show ends then.
-const MOST: Duration = Duration::from_secs(90);
+const FLOWS_WITHIN: Duration = Duration::from_secs(15);
+/// Whatever happens, nothing is waited for any more then.
+const MOST: Duration = Duration::from_secs(150);
