@@ -185,6 +185,12 @@ impl Store {
                 return Err(StoreError::Damaged { path: metadata.to_owned(), what: damaged.to_string() });
             }
         };
+        // What is missing would count as never written; but the newest record may be missing, too.
+        let (least, there) = (file_size(loaded.head.size), file.metadata().map_err(told)?.len());
+        if there < least {
+            let what = format!("it has been cut off: {there} bytes, and it had {least} at least");
+            return Err(StoreError::Damaged { path: metadata.to_owned(), what });
+        }
         let store = Store { file, sequence, head: loaded.head, activity: loaded.activity.clone() };
         store.reserve(bytes).map_err(told)?;
         Ok((store, loaded))
