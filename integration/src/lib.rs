@@ -12,6 +12,7 @@
 //! forwarder   a way between the relays that can be cut
 //! stranger    who is neither bsr nor a relay
 //! hello       the other relay's handshake, played by hand
+//! application who uses a volume: writes without end, and what must be there
 //! log         what the relays wrote
 //! pattern     bytes that say where they belong
 //! figures     what /proc says of a process
@@ -22,6 +23,7 @@
 //! without a bound.
 #![allow(clippy::unwrap_used)]
 
+pub mod application;
 pub mod block;
 pub mod bsr;
 pub mod figures;

@@ -5,10 +5,7 @@
 //! `DRX_SEED` repeats a run, as far as two processes can be told what to do; `DRX_BSR_KILLS=1000` makes it so long.
 #![allow(clippy::unwrap_used)]
 
-mod content;
 mod faults;
-mod load;
-mod model;
 mod tale;
 mod world;
 

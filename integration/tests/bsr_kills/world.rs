@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 
 use drx_bsr::shell::control::Request;
 use drx_bsr::shell::status::Report;
+use drx_integration::application::{End, Load, Model, SECTOR};
 use drx_integration::block::Block;
 use drx_integration::forwarder::Forwarder;
 use drx_integration::node::{Peer, Told, first_difference};
 use drx_integration::wait::LIMIT;
 use fastrand::Rng;
 
-use crate::content::SECTOR;
-use crate::load::{End, Load};
-use crate::model::Model;
 use crate::tale::Tale;
 
 /// What both nodes are told for as long as a world lives.
@@ -47,7 +45,8 @@ pub struct World {
 
 impl Era {
     pub fn any(chance: &mut Rng) -> Era {
-        let protocol = ['A', 'B', 'C', 'C', 'C', 'C'][chance.usize(..6)];
+        let protocol = std::env::var("P")
+            .map_or(['A', 'B', 'C', 'C', 'C', 'C'][chance.usize(..6)], |p| p.chars().next().unwrap());
         // Short times: a line that is silent is noticed after 2 s.
         let mut net = format!(
             "protocol = \"{protocol}\"\nconnect-int = 1\nping-int = 1\nping-timeout = 10\nsocket-check-timeout = 2\n\
@@ -72,7 +71,7 @@ impl Era {
             "disk-flushes = {}\nal-extents = {}\nc-max-rate = {}\nresync-window = \"{}\"\n",
             chance.bool(),
             chance.u8(7..12),
-            ["0", "\"200M\""][chance.usize(..2)],
+            ["0", "\"200M\"", "\"60M\""][chance.usize(..3)],
             ["256k", "4M"][chance.usize(..2)],
         );
         // More extents than the activity log has places; the last one, and the last block, are not whole.

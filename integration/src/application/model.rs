@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
-use crate::content::{SECTOR, tag_of};
+use super::content::{SECTOR, tag_of};
 
 /// What applications know of the volume.
+#[derive(Debug)]
 pub struct Model {
     sectors: Vec<Sector>,
     open: HashMap<u64, Open>,
@@ -20,7 +21,7 @@ pub struct Model {
 pub type Moment = u64;
 
 /// What may be read in a sector.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Sector {
     /// What was certainly there when it was last looked at.
     base: u64,
@@ -37,6 +38,7 @@ struct Version {
     acknowledged: bool,
 }
 
+#[derive(Debug)]
 struct Open {
     begun: Moment,
     first: usize,
@@ -44,6 +46,7 @@ struct Open {
 }
 
 impl Model {
+    /// Of a volume of so many sectors, all of them zeros.
     pub fn new(sectors: usize) -> Model {
         let sectors = std::iter::repeat_with(Sector::default).take(sectors).collect();
         Model { sectors, open: HashMap::new(), clock: 0, tags: 0 }
@@ -67,6 +70,9 @@ impl Model {
     }
 
     /// A write has ended: done, or nobody knows.
+    ///
+    /// # Panics
+    /// It was not begun.
     pub fn end(&mut self, number: u64, acknowledged: bool) {
         let Open { begun, first, count } = self.open.remove(&number).expect("it was begun");
         self.clock += 1;
@@ -78,15 +84,20 @@ impl Model {
         }
     }
 
+    /// Whether no write is under way.
     pub fn is_idle(&self) -> bool {
         self.open.is_empty()
     }
 
+    /// The present moment.
     pub fn now(&self) -> Moment {
         self.clock
     }
 
     /// Whether this may be read from there, where all that was acknowledged up to `until` must have arrived.
+    ///
+    /// # Errors
+    /// The first sector that may not be so, and what is known of it.
     pub fn check(&self, first: usize, content: &[u8], until: Moment) -> Result<(), String> {
         for (number, bytes) in content.chunks(SECTOR).enumerate() {
             let (place, sector) = (first + number, &self.sectors[first + number]);
@@ -111,6 +122,9 @@ impl Model {
     }
 
     /// What is there, is there from now on.
+    ///
+    /// # Panics
+    /// Writes are under way, or a sector is of more than one write: [`Model::check`] comes first.
     pub fn settle(&mut self, volume: &[u8]) {
         assert!(self.is_idle(), "writes are under way");
         for ((place, bytes), sector) in volume.chunks(SECTOR).enumerate().zip(&mut self.sectors) {
@@ -132,8 +146,8 @@ impl Sector {
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::fill;
     use super::*;
-    use crate::content::fill;
 
     fn sector(tag: u64) -> Vec<u8> {
         let mut bytes = vec![0; SECTOR];

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use drx_integration::nbd::{Ask, Nbd};
 use fastrand::Rng;
 
-use crate::content::{SECTOR, fill};
-use crate::model::{Model, Moment};
+use super::content::{SECTOR, fill};
+use super::model::{Model, Moment};
+use crate::nbd::{Ask, Nbd};
 
 /// A client at work, in a thread of its own.
+#[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
     thread: JoinHandle<End>,
@@ -27,7 +28,7 @@ pub enum End {
     Broken,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
     answers: AtomicU64,
@@ -43,7 +44,7 @@ enum Open {
 }
 
 impl Load {
-    /// `in_flight` says how many bytes its node has sent that are not on the other one.
+    /// It begins. `in_flight` says how many bytes its node has sent that are not on the other one.
     pub fn start(
         nbd: Nbd,
         in_flight: impl Fn() -> u64 + Send + 'static,
@@ -68,6 +69,9 @@ impl Load {
     }
 
     /// Lets it end: how, and how many requests were answered with an error.
+    ///
+    /// # Panics
+    /// It read what it must not, or requests are not answered.
     pub fn stop(self) -> (End, u64) {
         self.shared.stop.store(true, Ordering::Relaxed);
         let end = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
