@@ -50,9 +50,9 @@ class Node:
 class Kernel(Node):
     """A guest's DRBD."""
 
-    def __init__(self, guest, cache, reach):
+    def __init__(self, guest, reach):
         super().__init__('DRBD' if guest.n == 1 else 'DRBD 2', guest.disk, reach)
-        self.guest, self.cache = guest, cache
+        self.guest = guest
         self.state, self.wait = guest.state, guest.wait
 
     def write_configuration(self):
@@ -126,8 +126,8 @@ class Kernel(Node):
         self.guest.process.kill()
 
     def revive(self):
-        self.guest.start(self.cache)
-        self.guest.wait_ready()
+        self.guest.start()
+        self.guest.boot()
         self.write_configuration()
         self.up()
 
