@@ -55,7 +55,7 @@ impl Node {
             let ahead = order == Order::Secondary && self.state.connection == Connection::Ahead;
             let waits = matches!(order, Order::Secondary | Order::Down) && self.waits_to_step_down()
                 || ahead && self.requests.is_idle()
-                || matches!(order, Order::Primary { .. }) && self.waits_for_writes();
+                || matches!(order, Order::Primary { .. }) && (self.waits_for_writes() || self.is_greeting());
             if waits {
                 self.orders.queue.push_front((id, order));
                 return;
@@ -76,6 +76,11 @@ impl Node {
                 Order::InvalidateRemote => self.order_invalidate(id, Order::InvalidateRemote),
             }
         }
+    }
+
+    /// Whether it will soon be known who is there, or that nobody is: a relay may hold both connections for nobody.
+    fn is_greeting(&self) -> bool {
+        self.session.is_some() && !self.state.is_connected()
     }
 
     pub(super) fn done(&mut self, id: Id, result: Result<(), Refusal>) {
@@ -107,11 +112,6 @@ impl Node {
         let forces = self.state.disk != Disk::UpToDate && !reachable;
         if forces && !force {
             self.done(id, Err(Refusal::NoUpToDateDisk));
-            return;
-        }
-        if self.session.is_some() && !connected {
-            let state = self.state.connection.to_string();
-            self.done(id, Err(Refusal::State(format!("{state}, try again"))));
             return;
         }
         if !connected {
