@@ -36,6 +36,10 @@ search:
 cuts:
     .ci/run cuts
 
+# A thousand kills of two drx-bsr nodes and of the line between them, under random writes
+kills:
+    .ci/run kills
+
 # Two relays and what supervision does, on this machine
 demo:
     .ci/run demo

@@ -61,6 +61,7 @@ impl World {
             self.ordered(new, &Request::Primary { force: false });
             self.primary = Some(new);
             let report = self.nodes[new].status().unwrap();
+            self.leans = report.disk != "UpToDate";
             self.say(format!("node{new} goes on, it is {}", words(&report)));
         }
         if self.load.is_none() {
