@@ -224,6 +224,9 @@ def dies(pair, victim):
     victim.kill()
     writer.died()
     other.wait(AWAY, 20)
+    if pair.protocol == 'C':
+        lost = writer.missing(other)
+        pair.report.check(not lost, 'what was acknowledged is on %s already' % other.name, lost)
     victim.revive()
     pair.up()
     pair.same('after %s was killed as primary, %d writes acknowledged' % (victim.name, writer.acknowledged))
@@ -296,8 +299,8 @@ def versions(pair):
     """Older versions of the protocol, protocol B, and bitmaps that are sent plain."""
     kernel, peer = pair.nodes
     for protocol, version, options, primary in (
-            ('C', 86, {}, peer), ('A', 88, {}, kernel), ('C', 94, {}, peer), ('C', 99, {}, kernel),
-            ('B', 101, {}, peer), ('B', 101, {}, kernel), ('C', 101, {'use_rle': False}, peer)):
+            ('C', 86, {}, peer), ('A', 94, {}, kernel), ('C', 99, {}, peer), ('B', 101, {}, kernel), ('B', 101, {}, peer),
+            ('C', 101, {'use_rle': False}, kernel)):
         what = 'protocol %s, version %d%s' % (protocol, version, ', no run lengths' if options else '')
         pair.configure(protocol, {'protocol_max': version}, **options)
         said = pair.kernel.said(r'Agreed network protocol version (\d+)')[-1]

@@ -122,19 +122,21 @@ class Pair:
         """Both disks hold what was written, `within` so many seconds: with protocol A some of it may be under way."""
         end = time.monotonic() + (within if within is not None else 0 if self.protocol == 'C' else 10)
         while True:
-            wrong = [node for node in self.nodes if node.content(self.size) != self.image]
+            contents = [(node, node.content(self.size)) for node in self.nodes]
+            wrong = [(node, content) for node, content in contents if content != self.image]
             if not wrong or time.monotonic() > end:
                 break
             time.sleep(0.1)
-        note = hashlib.md5(self.image).hexdigest() if not wrong else '; '.join(map(self.difference, wrong))
+        note = hashlib.md5(self.image).hexdigest() if not wrong else '; '.join(
+            self.difference(node, content) for node, content in wrong)
         self.report.check(not wrong, 'identical ' + what, note)
         if wrong:
             self.image = bytearray(self.kernel.content(self.size))   # what comes next is judged for itself
 
-    def difference(self, node):
-        content = node.content(self.size)
+    def difference(self, node, content):
+        """Where this content of its disk is not what it must be; for people, empty if nowhere."""
         differ = [at for at in range(0, self.size, 512) if content[at:at + 512] != self.image[at:at + 512]]
-        return '%s: %d sectors from offset %d to %d' % (node.name, len(differ), differ[0], differ[-1])
+        return differ and '%s: %d sectors from offset %d to %d' % (node.name, len(differ), differ[0], differ[-1]) or ''
 
     def reads(self, node, what):
         """The whole volume, read through `node`."""
@@ -204,6 +206,13 @@ class Writer(threading.Thread):
         self.join(90)
         if self.error:
             raise self.error
+
+    def missing(self, survivor):
+        """What of the acknowledged writes is not on the other node's disk; for people, empty if nothing."""
+        content = bytearray(survivor.content(self.pair.size))
+        for at, data in self.uncertain:
+            content[at:at + len(data)] = self.pair.image[at:at + len(data)]
+        return self.pair.difference(survivor, content)
 
     def died(self):
         """It failed with its node. Adopts whatever became of the write that was not acknowledged."""
