@@ -348,6 +348,10 @@ impl Handler<ChannelEvent> for Resource {
             ChannelNews::Moved { to, channel_type } => {
                 let from = std::mem::replace(&mut lane.state, to);
                 lane.since = Instant::now();
+                if to == State::Bridged && from == State::Bridging {
+                    // What an earlier generation of it complained about, and could not take back.
+                    lane.trouble = None;
+                }
                 let bsr_came = match slot.role {
                     Role::Acceptor => to == State::Connected,
                     Role::Connector => to == State::Establishing,

@@ -468,7 +468,12 @@ impl Node {
 
 impl Verify {
     fn source() -> Verify {
-        Verify::Source { cursor: 0, flights: std::collections::BTreeMap::new(), ending: Ending::Not }
+        Verify::Source {
+            cursor: 0,
+            flights: std::collections::BTreeMap::new(),
+            ending: Ending::Not,
+            refused: false,
+        }
     }
 }
 

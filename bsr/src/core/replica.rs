@@ -1,6 +1,6 @@
 //! The writes of the other node: in epochs, acknowledged as they were asked to be (bsr-wire B.6).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
@@ -19,6 +19,8 @@ pub(super) struct Inbound {
     /// What belongs to a later epoch than the first.
     held: VecDeque<Held>,
     flushing: bool,
+    /// Writes of which a part has failed, and not all parts are done, by their block id.
+    failed: BTreeSet<u64>,
     /// Bytes that are not on disk yet, or not answered.
     pub(super) backlog: u64,
 }
@@ -49,7 +51,7 @@ impl Inbound {
 impl Default for Inbound {
     fn default() -> Inbound {
         let epochs = VecDeque::from([Epoch { number: 0, size: 0, active: 0, barrier: None }]);
-        Inbound { epochs, held: VecDeque::new(), flushing: false, backlog: 0 }
+        Inbound { epochs, held: VecDeque::new(), flushing: false, failed: BTreeSet::new(), backlog: 0 }
     }
 }
 
@@ -178,7 +180,11 @@ impl Node {
         }
     }
 
-    fn begin_peer_write(&mut self, block: &DataBlock, offset: u64, length: u32, parts: Vec<Operation>) {
+    fn begin_peer_write(&mut self, block: &DataBlock, offset: u64, length: u32, mut parts: Vec<Operation>) {
+        if block.flags & (wire::DP_FUA | wire::DP_FLUSH) != 0 && length > 0 && self.settings.disk_flushes {
+            // To stable storage before it is acknowledged.
+            parts.push(Operation::Flush);
+        }
         let old = self.version() < VERSION_ACK_FLAGS;
         let wants =
             |protocol, flag| if old { self.settings.protocol == protocol } else { block.flags & flag != 0 };
@@ -233,6 +239,15 @@ impl Node {
     }
 
     fn peer_write_done(&mut self, write: &PeerWrite, written: bool) {
+        let Some(session) = &mut self.session else { return };
+        // A write of several parts is written if all of them are.
+        let parts = &mut session.inbound.failed;
+        let failed = if write.more {
+            !written && parts.insert(write.ack.block_id)
+        } else {
+            parts.remove(&write.ack.block_id)
+        };
+        let written = written && !failed;
         if !written {
             self.bitmap.set_out_of_sync(write.offset, u64::from(write.ack.size));
             self.disk_is_bad();

@@ -68,8 +68,15 @@ impl Node {
         {
             (uuids.current, uuids.bitmap, uuids.history) = (own.current, own.bitmap, own.history);
         }
-        let kib = self.counters.resync_total * 4;
-        self.note(Severity::Info, format!("resync is done: {kib} KiB"));
+        let (kib, failed) = (self.counters.resync_total * 4, self.counters.resync_failed * 4);
+        if clean {
+            self.note(Severity::Info, format!("resync is done: {kib} KiB"));
+        } else {
+            let text = format!(
+                "resync has ended, but {failed} KiB of {kib} could not be copied: they are tried again when both nodes connect again"
+            );
+            self.note(Severity::Error, text);
+        }
         let source = self.state.connection == Connection::SyncSource;
         self.change("the resync is done", |state| {
             state.connection = Connection::Connected;

@@ -23,6 +23,8 @@ pub(super) enum Verify {
         flights: BTreeMap<u64, u32>,
         /// The last result is on its way: the other node has it when it answers a ping.
         ending: Ending,
+        /// The other node could not read some of it: so many results it will not count.
+        refused: bool,
     },
     /// It answers: so many blocks have no result yet. None: nothing was asked yet.
     Target {
@@ -56,16 +58,22 @@ impl Node {
             return None;
         }
         let session = self.session.as_mut()?;
-        let Some(Verify::Source { cursor, flights, ending }) = &mut session.verify else { return None };
+        let Some(Verify::Source { cursor, flights, ending, refused }) = &mut session.verify else {
+            return None;
+        };
         if *cursor >= self.size {
             match *ending {
                 _ if !flights.is_empty() => {}
                 Ending::Not => self.verify_ends(),
                 Ending::Pinged => {}
-                // A kernel ends it by its own count, too: it takes it badly to be told before it has counted.
+                // The other node ends it by its own count. A kernel that is told so, too, while it is at it, ends it
+                // twice, and with it what came after it: it is told only if it cannot know.
                 Ending::Answered => {
+                    let refused = *refused;
                     self.verify_finished();
-                    self.send_state();
+                    if refused {
+                        self.send_state();
+                    }
                 }
             }
             return None;
@@ -172,9 +180,10 @@ impl Node {
     pub(super) fn verify_refused(&mut self, ack: &BlockAck) {
         let Some(offset) = self.within(ack.sector, ack.size) else { return };
         let Some(session) = &mut self.session else { return };
-        if let Some(Verify::Source { flights, .. }) = &mut session.verify
+        if let Some(Verify::Source { flights, refused, .. }) = &mut session.verify
             && flights.remove(&offset).is_some()
         {
+            *refused = true;
             session.serving.locks.unlock(offset, ack.size);
             self.bitmap.set_out_of_sync(offset, u64::from(ack.size));
             self.counters.verified(true);

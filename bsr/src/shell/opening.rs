@@ -132,7 +132,10 @@ impl<N: FnMut(Severity, String) + Send> Attempt<'_, N> {
             match sockets::listen(self.settings) {
                 Ok(listener) => return listener,
                 Err(error) => {
-                    self.notes.once(format!("cannot listen on {}: {error}", self.settings.address));
+                    self.notes.once(
+                        Severity::Error,
+                        format!("cannot listen on {}: {error}", self.settings.address),
+                    );
                     // An address that is not there yet, or a port that another one still has.
                     sleep(self.settings.connect_int).await;
                 }
@@ -194,7 +197,7 @@ impl<N: FnMut(Severity, String) + Send> Attempt<'_, N> {
     }
 
     fn lost(&mut self, channel: ChannelType) {
-        self.notes.once(format!("{channel} was closed before both connections stood"));
+        self.notes.once(Severity::Info, format!("{channel} was closed before both connections stood"));
         let now = Instant::now();
         self.until = match (&self.data, &self.meta) {
             // The other node may have lost the other end of the same crossing just now: not both at the same moment.
@@ -208,7 +211,7 @@ impl<N: FnMut(Severity, String) + Send> Attempt<'_, N> {
         let (stream, from) = match accepted {
             Ok((stream, from)) => (stream, from.ip().to_canonical()),
             Err(error) => {
-                self.notes.once(format!("cannot accept a connection: {error}"));
+                self.notes.once(Severity::Warning, format!("cannot accept a connection: {error}"));
                 return sleep(ACCEPT_AGAIN).await; // too few descriptors, probably
             }
         };
@@ -253,9 +256,9 @@ impl<N: FnMut(Severity, String) + Send> Attempt<'_, N> {
     fn dialled(&mut self, channel: ChannelType, dialled: io::Result<TcpStream>) {
         match dialled {
             Ok(stream) => *self.held(channel) = Some(Held { stream, accepted: None }),
-            Err(error) => {
-                self.notes.once(format!("cannot connect {channel} to {}: {error}", self.settings.peer))
-            }
+            Err(error) => self
+                .notes
+                .once(Severity::Info, format!("cannot connect {channel} to {}: {error}", self.settings.peer)),
         }
         let wait = match (&self.data, &self.meta) {
             (Some(_), Some(_)) => self.settings.socket_check_timeout,
@@ -298,10 +301,10 @@ impl<N: FnMut(Severity, String)> Notes<N> {
     }
 
     /// Tells it unless it was the last thing told.
-    fn once(&mut self, line: String) {
+    fn once(&mut self, severity: Severity, line: String) {
         if self.last != line {
             self.last.clone_from(&line);
-            self.tell(Severity::Info, line);
+            self.tell(severity, line);
         }
     }
 

@@ -189,3 +189,19 @@ fn a_block_written_late_stays_different() {
     stage.all_done();
     assert_eq!(stage.node.status().out_of_sync, 4096, "what came is older than what the source has by now");
 }
+
+#[test]
+fn a_target_keeps_what_differs_before_it_acknowledges_any_of_it() {
+    let mut stage = Stage::opened(Settings::default(), good());
+    stage.greet(101);
+    let newer = wire::Uuids { bitmap: GENERATION, ..uuids(0x7777_8888_9999_0000) };
+    stage.report(Role::Secondary, Disk::UpToDate, newer);
+    stage.gets(Packet::Bitmap(Bytes::copy_from_slice(&7u64.to_le_bytes())));
+    stage.gets(Packet::Bitmap(Bytes::new()));
+    stage.gets(Packet::SyncUuid(0x1234_5678_0000));
+    let kept = stage.disk.iter().find_map(|action| match action {
+        Action::Save(save) => save.pages.first().map(|(_, page)| page[0]),
+        _ => None,
+    });
+    assert_eq!(kept, Some(7), "if the power takes a block that it has acknowledged, nobody else knows of it");
+}

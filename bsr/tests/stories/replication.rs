@@ -190,6 +190,16 @@ fn what_waits_for_its_epoch_is_not_received_yet() {
 }
 
 #[test]
+fn a_write_through_is_acknowledged_when_it_is_stable() {
+    let mut stage = Stage::connected(Settings::default());
+    stage.gets(block(1, 77, wire::DP_SEND_WRITE_ACK | wire::DP_FUA));
+    assert!(matches!(stage.done(), Action::Write { .. }));
+    assert!(stage.sent.is_empty());
+    assert!(matches!(stage.done(), Action::Flush { .. }));
+    assert!(matches!(stage.next(), Packet::Ack(AckKind::Written, ack) if ack.block_id == 77));
+}
+
+#[test]
 fn an_empty_epoch_is_not_acknowledged() {
     let mut stage = Stage::connected(Settings::default());
     stage.gets(Packet::Barrier(1));
