@@ -262,7 +262,13 @@ impl World {
     /// Orders it until it is done: between two states it is refused.
     pub fn ordered(&self, node: usize, request: &Request) {
         let what = format!("node{node} to do {request:?}");
-        self.wait(&what, || self.nodes[node].order(request).is_ok());
+        self.wait(&what, || {
+            let done = self.nodes[node].order(request).is_ok();
+            if !done {
+                thread::sleep(AGAIN);
+            }
+            done
+        });
     }
 
     /// For who has to understand what went wrong.
@@ -295,5 +301,7 @@ pub fn is_well(report: &Report) -> bool {
 
 /// Between two looks at a condition.
 const BETWEEN: Duration = Duration::from_millis(3);
+/// Between two orders: each is in the log.
+const AGAIN: Duration = Duration::from_millis(30);
 /// Lines of the story that are told.
 const STORY: usize = 16;
