@@ -9,6 +9,7 @@
 //! handshake   features, authentication, settings
 //! agreement   sizes, generations, states: whose data counts
 //! orders      what operators want, and changes of state that both nodes make together
+//! wishes      what the other node's operators want
 //! requests    what applications want, in its order: the activity log, this disk, the other node
 //! reads       from this disk where it is good, from the other one where it is not
 //! writes      how far each write is, on either disk
@@ -45,6 +46,7 @@ mod state;
 mod status;
 mod target;
 mod verify;
+mod wishes;
 mod writes;
 
 use std::collections::{HashMap, VecDeque};
