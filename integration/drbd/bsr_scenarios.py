@@ -68,7 +68,7 @@ def verified(pair):
     """Online verify finds nothing. Then one disk is changed under its node's feet: it is found by both, and the next
     connect mends it together with what was written meanwhile."""
     for by in pair.nodes:
-        found = by.verify()
+        found = pair.verify(by)
         pair.report.check(found == 0, 'verify by %s: nothing differs' % by.name, '%d bytes' % found)
     pair.expect('Online verify found', 'Out of sync:')
     for primary, by in (pair.nodes, pair.nodes[::-1]):
@@ -79,7 +79,7 @@ def verified(pair):
             victim.overwrite(block * BLOCK + 512, pair.random.randbytes(512))
         victim.up()
         pair.up()
-        found = by.verify()
+        found = pair.verify(by)
         pair.report.check(found == len(spoilt) * BLOCK,
                           'verify by %s: all that was spoilt on %s' % (by.name, victim.name), '%d bytes' % found)
         for node in pair.nodes:
@@ -299,8 +299,8 @@ def versions(pair):
     """Older versions of the protocol, protocol B, and bitmaps that are sent plain."""
     kernel, peer = pair.nodes
     for protocol, version, options, primary in (
-            ('C', 86, {}, peer), ('A', 94, {}, kernel), ('C', 99, {}, peer), ('B', 101, {}, kernel), ('B', 101, {}, peer),
-            ('C', 101, {'use_rle': False}, kernel)):
+            ('C', 86, {}, peer), ('A', 94, {}, kernel), ('C', 99, {}, peer),
+            ('B', 101, {}, kernel), ('B', 101, {}, peer), ('C', 101, {'use_rle': False}, kernel)):
         what = 'protocol %s, version %d%s' % (protocol, version, ', no run lengths' if options else '')
         pair.configure(protocol, {'protocol_max': version}, **options)
         said = pair.kernel.said(r'Agreed network protocol version (\d+)')[-1]
@@ -315,7 +315,7 @@ def versions(pair):
             pair.resynced(mark, changed, what)
             pair.same('with ' + what, 10)
         if version >= 88:   # DRBD refuses to verify below
-            found = pair.other(primary).verify()
+            found = pair.verify(pair.other(primary))
             pair.report.check(found == 0, 'verify finds nothing with ' + what, '%d bytes' % found)
     pair.configure()
 

@@ -89,7 +89,7 @@ def recorded(pair, capture):
         pair.up()
     pair.configure(**secret, csums_alg='sha1')
     for node in (pair.peer, pair.kernel):
-        node.verify()
+        pair.verify(node)
     pair.peer.invalidate()
     pair.up()
     pair.same('after the recorded session')

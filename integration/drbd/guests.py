@@ -99,8 +99,8 @@ class Guest:
             '-device', 'virtio-rng-pci'], directory, os.path.join(directory, 'qemu.log'))
 
     def boot(self):
-        """Until it is ready, and its clock is right: on a busy host its kernel may take the processor for slower than it
-        is, and then DRBD's half second is none. The seconds that took."""
+        """Until it is ready, and its clock is right: on a busy host its kernel may take the processor for slower than
+        it is, and then DRBD's half second is none. The seconds that took."""
         begin = self.born
         for _ in range(5):
             self.wait_ready()

@@ -80,6 +80,12 @@ class Pair:
         by.disconnect()
         self.both(ALONE, 20)
 
+    def verify(self, by):
+        """Compares both disks; how many bytes differ. Each node ends it by its own count."""
+        found = by.verify()
+        self.both('cs:Connected', 20)
+        return found
+
     # --- what the volume holds
 
     def some_writes(self, count=16):
