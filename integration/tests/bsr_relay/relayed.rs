@@ -41,7 +41,8 @@ pub struct Relayed {
     pub primary: usize,
     load: Option<Load>,
     chance: Rng,
-    began: [usize; 2],
+    /// Why the last session had ended when they were all well for the first time.
+    breaks: [Option<String>; 2],
 }
 
 impl Relayed {
@@ -76,7 +77,7 @@ impl Relayed {
             primary: 0,
             load: None,
             chance: Rng::with_seed(seed()),
-            began: [0; 2],
+            breaks: [None, None],
         };
         relayed.until_both("connected", |report| report.connection == "Connected");
         // Nobody has data yet: one side has to be called good.
@@ -86,7 +87,7 @@ impl Relayed {
             let status = node.status().unwrap();
             assert_eq!(status.resync_sent + status.resync_received, *bytes, "all of it, once; {status}");
         }
-        relayed.mark();
+        relayed.breaks = relayed.last_breaks();
         relayed
     }
 
@@ -103,15 +104,13 @@ impl Relayed {
         });
     }
 
-    /// What is logged from now on counts.
-    pub fn mark(&mut self) {
-        self.began = self.nodes.each_ref().map(Peer::log_lines);
+    /// Whether a session has ended, as either node sees it.
+    pub fn has_lost(&self) -> bool {
+        self.last_breaks() != self.breaks
     }
 
-    /// Whether a connection has ended since the last mark, as either node sees it.
-    pub fn has_lost(&self) -> bool {
-        let lost = |(node, since): (&Peer, usize)| node.log().since(since).says(&["INFO connection: "]);
-        self.nodes.iter().zip(self.began).any(lost)
+    fn last_breaks(&self) -> [Option<String>; 2] {
+        self.nodes.each_ref().map(|node| node.status().unwrap().last_break)
     }
 
     pub fn start_load(&mut self) {
