@@ -76,6 +76,8 @@ fn an_image_is_copied_through() {
         "--do_verify=1",
         "--minimal",
         &format!("--uri={uri}"),
+        // It keeps a file of what it has verified.
+        &format!("--aux-path={}", text(source.parent().unwrap())),
     ];
     run("fio", &job);
     relayed.until_both("calm", |report| report.requests == 0 && report.in_flight == 0);
