@@ -16,6 +16,8 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::wait::{LIMIT, until_ok};
+
 /// Passes TCP connections on to another address, for as long as it lives and the way is open.
 #[derive(Debug)]
 pub struct Forwarder {
@@ -95,7 +97,8 @@ impl Hole {
 impl Forwarder {
     /// Listens at `address`, and passes on to `target`.
     pub fn new(address: SocketAddr, target: SocketAddr) -> Forwarder {
-        let listener = TcpListener::bind(address).unwrap();
+        // A process that another test begins may have the socket that found the port free, until it runs its own program.
+        let listener = until_ok(LIMIT, || TcpListener::bind(address).map_err(|error| error.to_string()));
         listener.set_nonblocking(true).unwrap();
         let shared = Arc::new(Shared {
             target,
