@@ -32,6 +32,7 @@ mod congestion;
 mod disk;
 mod epochs;
 mod exchange;
+mod flushes;
 mod handshake;
 mod keeping;
 mod orders;
@@ -199,6 +200,7 @@ impl Node {
     /// What became possible by the event: each of these does what it can, and nothing twice.
     fn go_on(&mut self) {
         self.feed_requests();
+        self.feed_flushes();
         self.feed_target();
         self.feed_verify();
         self.finish_resync();

@@ -141,9 +141,7 @@ impl Node {
                 self.counters.read_done();
                 self.complete(id, result.map_err(super::RequestError::Disk));
             }
-            Job::Flush(id) => {
-                self.complete(id, result.map(|_| Bytes::new()).map_err(super::RequestError::Disk));
-            }
+            Job::Flush(id) => self.flush_done(id, result.map(|_| ())),
             Job::Save(weight) => self.late -= weight,
             Job::Activate => self.requests.activated(),
             Job::Promote(id) => self.done(id, Ok(())),

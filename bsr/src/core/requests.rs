@@ -7,6 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::disk::{Job, Operation};
+use super::flushes::Flushes;
 use super::reads::RemoteReads;
 use super::{Id, MAX_REQUEST, Node, Protocol, Request, RequestError, SECTOR, Time};
 use crate::activity::{Begin, extents_of, offset_of};
@@ -32,6 +33,7 @@ pub(super) struct Requests {
     pub(super) unsent: VecDeque<(u64, u64)>,
     pub(super) in_flight: u64,
     pub(super) local_reads: u64,
+    pub(super) flushes: Flushes,
 }
 
 /// A write of this node's.
@@ -102,7 +104,8 @@ impl Requests {
 
     /// Requests of applications that are not done.
     pub(super) fn under_way(&self) -> u64 {
-        (self.waiting.len() + self.open.len() + self.remote.len()) as u64 + self.local_reads
+        let writes = self.waiting.len() + self.open.len() + self.remote.len();
+        writes as u64 + self.local_reads + self.flushes.under_way()
     }
 
     /// Whether every write is on both disks for good, or known to the bitmap.
@@ -153,9 +156,7 @@ impl Node {
             let request = self.first_part(id, request);
             let begun = match &request {
                 Request::Flush => {
-                    self.end_epoch();
-                    self.requests.local_reads += 1;
-                    self.disk(Job::Flush(id), Operation::Flush);
+                    self.begin_flush(id);
                     true
                 }
                 Request::Read { offset, length } => self.begin_read(id, *offset, *length),

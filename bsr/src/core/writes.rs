@@ -163,6 +163,9 @@ impl Node {
             .filter(|(_, write)| matches!(write.remote, Remote::Pending | Remote::Done))
             .map(|(number, _)| *number)
             .collect();
+        if !unsure.is_empty() && self.state.disk != Disk::UpToDate {
+            self.requests.flushes.lost_peer();
+        }
         for number in unsure {
             if let Some(write) = self.requests.log.get(&number) {
                 let (offset, length) = (write.offset, write.length);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use drx_bsr::core::{Node, Order, Protocol, Request, SECTOR, Settings, State, Time};
 use drx_bsr::wire::{Connection, Disk, Role};
 
-use crate::model::Model;
+use crate::model::{Lost, Model};
 use crate::node::Side;
 
 const VOLUME: usize = 24 << 20;
@@ -217,7 +217,12 @@ impl World {
         let before = self.state(side);
         // A disk that need not flush never loses anything.
         let power = self.settings.disk_flushes && self.random.bool();
-        self.may_lose |= power && self.primary != Some(1 - side);
+        // What the other one has written itself stays, unless its disk is being overwritten from this one, the only
+        // good one.
+        let other = 1 - side;
+        let kept = self.primary == Some(other)
+            && self.state(other).is_some_and(|state| state.disk == Disk::UpToDate);
+        self.may_lose |= power && !kept;
         self.sides[side].kill(&mut self.random, power);
         if self.random.u32(..4) == 0 {
             // Both at once.
@@ -259,8 +264,17 @@ impl World {
         if self.sides[side].orders.contains(&(order, Ok(()))) {
             self.sides[side].say("takes over");
             let tags = tags(&self.sides[side].disk.volume[..self.sectors * SECTOR as usize]);
-            self.model.check(&tags, self.may_lose, self.sides[side].name);
+            self.model.check(&tags, self.lost(), self.sides[side].name);
             self.primary = Some(side);
+        }
+    }
+
+    /// What may be missing on a disk that is good.
+    fn lost(&self) -> Lost {
+        match (self.settings.protocol, self.may_lose) {
+            (Protocol::C, false) => Lost::Nothing,
+            (Protocol::C, true) => Lost::Unflushed,
+            (Protocol::A | Protocol::B, _) => Lost::Anything,
         }
     }
 
@@ -369,6 +383,13 @@ impl World {
             self.collect();
             return;
         }
+        if self.random.u32(..12) == 0 {
+            self.model.begin_flush(id);
+            self.sides[side].say(&format!("request {id}: flush"));
+            self.sides[side].request(now, Request::Flush);
+            self.collect();
+            return;
+        }
         let (tag, request) = if self.random.u32(..10) == 0 {
             let discard = self.random.bool();
             (0, Request::Zero { offset, length: length as u32, discard })
@@ -377,7 +398,8 @@ impl World {
             (self.tags, Request::Write { offset, data, fua: self.random.u32(..8) == 0 })
         };
         self.sides[side].say(&format!("request {id}: tag {tag}, {count} sectors at {first}"));
-        self.model.begin(id, tag, first, count);
+        let fua = matches!(request, Request::Write { fua: true, .. });
+        self.model.begin(id, tag, first, count, fua);
         self.sides[side].request(now, request);
         self.collect();
     }
@@ -420,7 +442,7 @@ impl World {
             );
         }
         let tags = tags(left);
-        self.model.check(&tags, self.settings.protocol != Protocol::C || self.may_lose, "both");
+        self.model.check(&tags, self.lost(), "both");
         self.may_lose = false;
         if self.primary.is_none() {
             self.switch();
