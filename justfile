@@ -46,7 +46,7 @@ demo:
 
 # Two real DRBD kernels through two drxd
 drbd *OPTIONS:
-    integration/drbd/run {{ OPTIONS }}
+    integration/real-drbd/run {{ OPTIONS }}
 
 # drxd beside haproxy and a bare connection
 bench *OPTIONS:

@@ -3,6 +3,7 @@
 //! What comes in is an operator's, or garbage: it is bounded in size, time and number, and only a
 //! request that was understood reaches the relay.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,37 @@ pub enum Request {
         /// What it is to be, as the configuration would have it.
         value: String,
     },
+    /// Add a connection, as `proxy-up` does: answered with [`Accepted`]. The same again changes nothing; with other
+    /// addresses it is refused.
+    AddConnection(Addition),
+    /// Remove a connection, as `proxy-down` does: answered with [`Accepted`], also if there is none.
+    RemoveConnection {
+        /// The connection's name, matched whole.
+        name: String,
+    },
+    /// What `proxy-up` has set: answered with [`ProxySettings`].
+    ProxySettings {
+        /// The connection's name, matched whole.
+        name: String,
+    },
+    /// Set an option of a connection as `proxy-up` does: answered with [`Accepted`].
+    SetOption {
+        /// The connection's name, matched whole.
+        name: String,
+        /// `memlimit`, `sndbuf-size`, …
+        option: String,
+        /// As in a resource file.
+        value: String,
+    },
+    /// Set a line of `plugin`: answered with [`Accepted`].
+    SetPlugin {
+        /// The connection's name, matched whole.
+        name: String,
+        /// Which line, from 0. At most as many as there are.
+        position: usize,
+        /// The line, such as `zstd level 4`; `END`: there are no lines from here on.
+        line: String,
+    },
     /// Answered with [`Version`]; the relay is not asked.
     Version {},
     /// Stop the daemon as SIGTERM does: answered with [`Accepted`], at once.
@@ -74,10 +106,42 @@ pub struct Target {
     pub wait: bool,
 }
 
+/// A connection as `proxy-up` names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Addition {
+    /// `RESOURCE-REMOTE-LOCAL`.
+    pub name: String,
+    /// Where the local bsr connects.
+    pub inside: SocketAddr,
+    /// The other DRX's `outside`.
+    pub peer: SocketAddr,
+    /// Where the other DRX connects.
+    pub outside: SocketAddr,
+    /// Where the local bsr listens.
+    pub bsr: SocketAddr,
+    /// Options with their values, as [`Request::SetOption`] takes them.
+    #[serde(default)]
+    pub options: Vec<(String, String)>,
+}
+
+/// The response to [`Request::ProxySettings`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxySettings {
+    /// The connection's name.
+    pub name: String,
+    /// Bytes of its data BAB.
+    pub memlimit: u64,
+    /// Further options and their values, as they were set.
+    pub options: Vec<(String, String)>,
+    /// The lines of `plugin`.
+    pub plugins: Vec<String>,
+}
+
 /// The response to a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
-    /// `up`, `down`, `restart` or `shutdown`.
+    /// The request's `command`.
     pub command: String,
     /// The name that it was for, or `all`.
     pub name: String,

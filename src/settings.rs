@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use drx_actors::api::{BabSettings, Backing, LinkSettings, Reserve, ResourceSettings, Settings};
+use drx_actors::api::{BabSettings, Backing, LinkSettings, Proxy, Reserve, ResourceSettings, Settings};
 use drx_actors::net::Congestion;
 use drx_config::{Bab, Checksum, Config, CongestionControl, Link, Resource, Restart};
 use drx_protocol::restart::{self, Policy, PolicyError};
@@ -12,7 +12,8 @@ use drx_protocol::restart::{self, Policy, PolicyError};
 /// # Errors
 /// A resource's `[restart]` that the relay's own check refuses.
 pub fn settings(config: &Config) -> Result<Settings, SettingsError> {
-    let resources: Result<Vec<_>, _> = config.resources.iter().map(resource).collect();
+    let resources: Result<Vec<_>, _> =
+        config.resources.iter().map(|resource| self::resource(resource, &config.node.name)).collect();
     Ok(Settings {
         node: config.node.name.clone(),
         resources: resources?,
@@ -33,12 +34,27 @@ pub struct SettingsError {
 // Each structure is taken apart whole: a key that is added to the configuration and forgotten here
 // does not compile.
 
-fn resource(resource: &Resource) -> Result<ResourceSettings, SettingsError> {
-    let Resource { name, remote, bsr, inside, outside, peer, bab, link, restart } = resource.clone();
+fn resource(resource: &Resource, local: &str) -> Result<ResourceSettings, SettingsError> {
+    let Resource { name, remote, bsr, inside, outside, peer, bab, link, restart, proxy } = resource.clone();
     let bab = self::bab(bab);
     let policy = policy(&restart).map_err(|error| SettingsError { resource: name.clone(), error })?;
     let link = self::link(link);
-    Ok(ResourceSettings { name, remote, bsr, inside, outside, peer, bab, link, restart: policy })
+    let drx_config::Proxy { options, plugins } = proxy;
+    let proxy = Proxy { options, plugins };
+    let local = local.to_owned();
+    Ok(ResourceSettings {
+        name,
+        remote,
+        local,
+        bsr,
+        inside,
+        outside,
+        peer,
+        bab,
+        link,
+        restart: policy,
+        proxy,
+    })
 }
 
 fn bab(bab: Bab) -> BabSettings {
@@ -167,6 +183,8 @@ mod tests {
             [ResourceSettings {
                 name: "r0".to_owned(),
                 remote: "node2".to_owned(),
+                local: "node1".to_owned(),
+                proxy: Proxy::default(),
                 bsr: "10.77.1.2:7789".parse().unwrap(),
                 inside: "10.77.1.1:7788".parse().unwrap(),
                 outside: "10.77.9.1:7780".parse().unwrap(),

@@ -32,6 +32,8 @@ pub struct ResourceSettings {
     pub name: String,
     /// The other relay's node name.
     pub remote: String,
+    /// This relay's name on this connection: the node's own, unless whoever added it said otherwise.
+    pub local: String,
     /// Where the local bsr listens: the connector dials it.
     pub bsr: SocketAddr,
     /// Where the local bsr connects, and the source IP of our dial to it.
@@ -46,6 +48,18 @@ pub struct ResourceSettings {
     pub link: LinkSettings,
     /// How failed channels are brought back.
     pub restart: Policy,
+    /// What `bsr-proxy-ctl` set, or a resource file's `proxy` section says, beside the BAB's size.
+    pub proxy: Proxy,
+}
+
+/// Proxy settings as they were written. The relay keeps them for whoever asks (`show proxy-settings`): what of them
+/// is in force stands in the other settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxy {
+    /// Options and their values, such as `sndbuf-size` and `10M`, in the order in which they were first set.
+    pub options: Vec<(String, String)>,
+    /// The lines of `plugin`, such as `zstd level 4`, in their order.
+    pub plugins: Vec<String>,
 }
 
 /// A BAB's size, and where its bytes live.
@@ -187,6 +201,48 @@ pub enum Refusal {
     /// Some BABs were not resized.
     #[error("{0}")]
     NotResized(String),
+}
+
+/// Adds a resource while the relay runs. The same one again changes nothing; one of the same connection with other
+/// addresses is refused.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Added, Refusal>")]
+pub struct Add(pub Box<ResourceSettings>);
+
+/// What an [`Add`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is there now.
+    New,
+    /// It was there, with these addresses.
+    Same,
+}
+
+/// Removes one connection: its session is flushed, and then it is gone. Answered at once. Its addresses are free when
+/// it is gone; an [`Add`] that wants them earlier cuts the flush short.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Remove {
+    /// The connection's name, matched whole; nothing else.
+    pub connection: String,
+}
+
+/// Asks for the settings that are in force of one resource or connection, or of `all`.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Vec<ResourceSettings>")]
+pub struct Describe {
+    /// A resource's or connection's name, matched whole, or `all`. Nothing matches: an empty answer.
+    pub name: String,
+}
+
+/// Replaces what is kept of a connection's proxy settings.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct SetProxy {
+    /// The connection's name, matched whole.
+    pub connection: String,
+    /// From now on.
+    pub proxy: Proxy,
 }
 
 /// Stops the relay: sessions are flushed within `close_pending_timeout`, then everything is closed.

@@ -21,6 +21,7 @@ mod kinds;
 mod layers;
 mod model;
 mod resolve;
+pub mod resource_file;
 mod schema;
 mod sources;
 mod spots;
@@ -29,8 +30,8 @@ mod units;
 
 pub use error::{Error, Errors, Place, SourceLine};
 pub use model::{
-    Bab, Backing, Checksum, Config, CongestionControl, Control, Level, Link, Log, META_BAB, Node, Reserve,
-    Resource, Restart,
+    Bab, Backing, Checksum, Config, CongestionControl, Control, Defaults, Level, Link, Log, META_BAB, Node,
+    Proxy, Reserve, Resource, Restart,
 };
 pub use sources::{File, Sources, is_local, system_host_name};
 pub use units::{parse_size, parse_time, print_size, print_time};

@@ -23,6 +23,9 @@ pub struct Config {
     /// What it relays, in the order of the files; may be empty.
     #[serde(rename = "resource")]
     pub resources: Vec<Resource>,
+    /// What a resource has that says nothing of its own; for those that are added at run time.
+    #[serde(skip)]
+    pub defaults: Defaults,
     /// The most bytes that all resources' BABs may take together; already checked against them.
     #[serde(rename = "bab", serialize_with = "serialize_total")]
     pub bab_total: u64,
@@ -63,6 +66,30 @@ pub struct Resource {
     pub link: Link,
     /// Its restart policy, `[restart]` with `resource.restart` over it.
     pub restart: Restart,
+    /// What the `proxy` sections of a resource file say beside `memlimit`; empty for a `[[resource]]`.
+    #[serde(skip)]
+    pub proxy: Proxy,
+}
+
+/// `[bab]`, `[link]` and `[restart]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Defaults {
+    /// `[bab]`.
+    pub bab: Bab,
+    /// `[link]`.
+    pub link: Link,
+    /// `[restart]`.
+    pub restart: Restart,
+}
+
+/// Options of a `proxy` section as they are written there, whether they have a meaning for this relay or not
+/// (bsr-wire A.8): `bsr-proxy-ctl show proxy-settings` answers with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxy {
+    /// Options and their values, such as `sndbuf-size` and `10M`.
+    pub options: Vec<(String, String)>,
+    /// The lines of `plugin`, words joined by blanks, such as `zstd level 4`.
+    pub plugins: Vec<String>,
 }
 
 /// `[bab]`: the buffer of a session.

@@ -11,8 +11,8 @@ use crate::error::{Errors, Place};
 use crate::kinds::{Checked, Kind};
 use crate::layers::Layers;
 use crate::model::{
-    Bab, Backing, Checksum, Config, CongestionControl, Control, Level, Link, Log, Node, Reserve, Resource,
-    Restart,
+    Bab, Backing, Checksum, Config, CongestionControl, Control, Defaults, Level, Link, Log, Node, Proxy,
+    Reserve, Resource, Restart,
 };
 use crate::schema::{self, RESOURCE_SECTIONS};
 use crate::sources::Sources;
@@ -138,6 +138,7 @@ fn typed(
     Some(Config {
         node: Node { name: name? },
         resources: resources.iter().map(|(_, view)| resource(view)).collect::<Option<_>>()?,
+        defaults: Defaults { bab: bab(merged)?, link: link(merged)?, restart: restart(merged)? },
         bab_total: merged.value("bab", "total")?,
         control: Control { socket: PathBuf::from(merged.value::<String>("control", "socket")?) },
         log: Log {
@@ -161,6 +162,7 @@ fn resource(view: &View) -> Option<Resource> {
         bab: bab(view)?,
         link: link(view)?,
         restart: restart(view)?,
+        proxy: Proxy::default(),
     })
 }
 

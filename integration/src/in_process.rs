@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, System};
 use drx_actors::api::{
-    BabSettings, Backing, LinkSettings, Panic, Reserve, ResourceSettings, Settings, Snapshot, Victim,
+    BabSettings, Backing, LinkSettings, Panic, Proxy, Reserve, ResourceSettings, Settings, Snapshot, Victim,
 };
 use drx_actors::net::{Congestion, TcpNet};
 use drx_actors::relay::Relay;
@@ -121,8 +121,10 @@ fn settings(places: &Places, restart: RestartSettings, resume_timeout: Duration)
     };
     let restart = Policy::new(restart).unwrap();
     let bab = BabSettings { size: 4 << 20, reserve: Reserve::Auto, backing: Backing::Memory };
+    let (local, proxy) = (node.clone(), Proxy::default());
+    let name = resource;
     let resource =
-        ResourceSettings { name: resource, remote, bsr, inside, outside, peer, bab, link, restart };
+        ResourceSettings { name, remote, local, bsr, inside, outside, peer, bab, link, restart, proxy };
     Settings { node, resources: vec![resource], bab_total: 8 << 30, arbiters: 1 }
 }
 

@@ -31,6 +31,13 @@ async fn carry_out(server: &Server, request: Request, log: &Logger) -> Result<Re
         Request::Down(target) => operate(server, Verb::Down, "down", target, log).await,
         Request::Restart(target) => operate(server, Verb::Restart, "restart", target, log).await,
         Request::Set { name, key, value } => set(server, name, key, &value, log).await,
+        Request::AddConnection(_)
+        | Request::RemoveConnection { .. }
+        | Request::ProxySettings { .. }
+        | Request::SetOption { .. }
+        | Request::SetPlugin { .. } => {
+            Err(Problem::new(Kind::NotAvailable, "connections cannot be added yet"))
+        }
         Request::Version {} => {
             result(&Version { version: server.identity.version.clone(), node: server.identity.node.clone() })
         }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
-use drx_actors::api::{BabSettings, Backing, LinkSettings, Reserve, ResourceSettings, Settings, Snapshot};
+use drx_actors::api::{
+    BabSettings, Backing, LinkSettings, Proxy, Reserve, ResourceSettings, Settings, Snapshot,
+};
 use drx_actors::net::{Congestion, Listener, MemoryNet, Net, SocketOptions, Stream};
 use drx_actors::relay::Relay;
 use drx_protocol::names::{ChannelType, Lane, Role};
@@ -38,6 +40,8 @@ pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings 
     ResourceSettings {
         name: name.into(),
         remote: format!("node{there}"),
+        local: format!("node{here}"),
+        proxy: Proxy::default(),
         bsr: address(&format!("10.77.{here}.2:{port}")),
         inside: address(&format!("10.77.{here}.1:{}", port - 1)),
         outside: address(&format!("10.77.9.{here}:7780")),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use drx_actors::api::{BabSettings, Backing, LinkSettings, Reserve, ResourceSettings};
+use drx_actors::api::{BabSettings, Backing, LinkSettings, Proxy, Reserve, ResourceSettings};
 use drx_actors::net::{Congestion, Weather};
 use drx_protocol::restart::{Policy, Settings as RestartSettings};
 use fastrand::Rng;
@@ -217,6 +217,8 @@ impl Plan {
         ResourceSettings {
             name: format!("r{resource}"),
             remote: format!("node{there}"),
+            local: format!("node{here}"),
+            proxy: Proxy::default(),
             bsr: address(format!("10.77.{here}.2:{}", port + 1)),
             inside: address(format!("10.77.{here}.1:{port}")),
             outside: address(format!("10.77.9.{here}:{OUTSIDE}")),

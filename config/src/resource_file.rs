@@ -1,0 +1,13 @@
+//! Resource files, as `bsradm` and `drbdadm` read them (bsr-wire A.8, docs/resource-files.md): read, included, printed,
+//! and what they say of proxies.
+//!
+//! ```text
+//! words      the text: words, braces, semicolons, comments, quotes
+//! tree       what a file is: statements of words, with further statements within
+//! parse      from words to the tree, as far as it can be understood; every error with its place
+//! include    files that a file includes
+//! print      the tree as text again
+//! meaning    who replicates with whom through which proxies, and what of it is this node's
+//! ```
+
+pub mod tree;
