@@ -12,10 +12,14 @@
 //! ```
 
 mod files;
+mod grammar;
 mod include;
 mod parse;
+mod print;
+mod shape;
 pub mod tree;
 mod words;
 
 pub use files::{Fault, Files};
 pub use include::{Reading, parse_text, read};
+pub use print::print;
