@@ -16,6 +16,7 @@ mod grammar;
 mod include;
 mod parse;
 mod print;
+mod recovery;
 mod shape;
 pub mod tree;
 mod words;
