@@ -16,6 +16,8 @@ mod grammar;
 mod include;
 mod parse;
 mod print;
+#[cfg(test)]
+mod properties;
 mod recovery;
 mod shape;
 pub mod tree;

@@ -175,7 +175,9 @@ impl Parser<'_> {
         let mut statements = Vec::new();
         while self.leave_to.is_none() {
             self.keyword = None;
-            self.sound();
+            if self.next.is_none() {
+                self.sound();
+            }
             let Some(token) = self.peek() else { break };
             let (kind, span) = (token.kind, token.span);
             // An open quote that begins a statement has its error; what stands before one is another matter.
