@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod by_hand;
+pub mod members;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,6 @@
-//! Resources that are added and removed while the relay runs, under a paused clock.
+//! Resources that are removed while the relay runs, and added again, under a paused clock.
 #![allow(clippy::unwrap_used)]
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the test plays both bsr")]
+#![allow(clippy::disallowed_methods, reason = "the test plays both bsr")]
 
 mod common;
 
@@ -9,51 +9,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Session, Site, empty_site, establish, resource, simulated, site};
+use common::members::{carries, full, two_empty_sites};
+use common::{Session, Site, empty_site, establish, resource, simulated};
 use drx_actors::api::{
-    Add, Added, Describe, Operate, Panic, Refusal, Remove, Resize, ResourceSettings, SetProxy, Shutdown,
-    Snapshot, Verb, Victim,
+    Add, Added, Operate, Panic, Refusal, Remove, Resize, SetProxy, Shutdown, Snapshot, Verb, Victim,
 };
-use drx_actors::net::{MemoryNet, Net, SocketOptions, Stream};
+use drx_actors::net::{MemoryNet, Stream};
 use drx_protocol::State;
 use drx_protocol::names::{Lane, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
-
-#[test]
-fn what_is_added_on_both_sides_ends_up_established() {
-    simulated(async {
-        let (one, two) = two_empty_sites();
-        assert!(!one.net.is_listening(one.settings().outside));
-        one.add().await;
-        two.add().await;
-        carries(&one, &two, b"added").await;
-        let added = one.logged(&["adding a connection", "connection=r0-node2-node1"]);
-        assert_eq!(added.len(), 1, "{added:?}");
-        for address in
-            ["inside=10.77.1.1:7788", "outside=10.77.9.1:7780", "peer=10.77.9.2:7780", "bsr=10.77.1.2:7789"]
-        {
-            assert!(added[0].contains(address), "{added:?}");
-        }
-    });
-}
-
-#[test]
-fn the_same_again_changes_nothing() {
-    simulated(async {
-        let (one, two) = two_empty_sites();
-        one.add().await;
-        two.add().await;
-        let _session = establish(&one, &two).await;
-        let mut again = one.settings().clone();
-        again.bab.size = 1 << 20;
-        assert_eq!(one.try_add(again).await, Ok(Added::Same));
-        assert_eq!(one.described("all").await[0].bab.size, 64 << 20, "what is in force stays");
-        let report = one.report().await;
-        assert!(report.session && report.restarts == 0);
-        assert_eq!(one.logged(&["adding a connection"]).len(), 1);
-    });
-}
 
 #[test]
 fn what_is_removed_is_gone_from_everything() {
@@ -245,127 +210,6 @@ fn removed_and_added_in_the_same_moment() {
 }
 
 #[test]
-fn many_share_an_outside_and_the_last_one_closes_it() {
-    simulated(async {
-        let net = Arc::new(MemoryNet::new());
-        let meant = |here, there| vec![resource("r0", here, there, 7789), resource("r1", here, there, 7799)];
-        let one = empty_site(&net, "node1", meant(1, 2), 1 << 40);
-        let two = empty_site(&net, "node2", meant(2, 1), 1 << 40);
-        let beside = (one.beside(1), two.beside(1));
-        for site in [&one, &two, &beside.0, &beside.1] {
-            site.add().await;
-        }
-        let _session = establish(&beside.0, &beside.1).await;
-        let outside = one.settings().outside;
-        one.remove().await.unwrap();
-        one.until_gone().await;
-        assert!(net.is_listening(outside));
-        // It goes on being heard: a new link finds r1.
-        assert!(one.logged(&["closed to other DRX"]).is_empty());
-        beside.0.remove().await.unwrap();
-        drop(_session);
-        beside.0.until_gone().await;
-        one.eventually("the last one has closed it", async |_: &Site| !net.is_listening(outside)).await;
-        one.add().await;
-        beside.0.add().await;
-        carries(&one, &two, b"r0").await;
-        carries(&beside.0, &beside.1, b"r1").await;
-    });
-}
-
-/// `proxy on` may name a machine that is not called as the node is: that name counts for this connection.
-#[test]
-fn a_connection_may_have_a_name_of_its_own_for_this_node() {
-    simulated(async {
-        let net = Arc::new(MemoryNet::new());
-        let relay_machine = empty_site(&net, "relay-a", vec![resource("r0", 1, 2, 7789)], 1 << 40);
-        let peer = site(&net, "node2", vec![resource("r0", 2, 1, 7789)]);
-        relay_machine.add().await;
-        carries(&relay_machine, &peer, b"by another name").await;
-        let report = relay_machine.report().await;
-        assert_eq!(report.connection(), "r0-node2-node1");
-        assert!(report.channels.iter().all(|channel| channel.connection == "r0-node2-node1"));
-        assert_eq!(peer.logged(&["names do not match"]), [""; 0]);
-    });
-}
-
-/// Two nodes behind one relay replicate the same resource to a third one.
-#[test]
-fn two_local_nodes_may_share_a_relay() {
-    simulated(async {
-        let net = Arc::new(MemoryNet::new());
-        let named = |name: &str, here, there, port, remote: &str, local: &str| ResourceSettings {
-            remote: remote.into(),
-            local: local.into(),
-            ..resource(name, here, there, port)
-        };
-        let ours = vec![named("r0", 1, 2, 7789, "c", "a"), named("r0", 1, 2, 7799, "c", "b")];
-        let theirs = vec![named("r0", 2, 1, 7789, "a", "c"), named("r0", 2, 1, 7799, "b", "c")];
-        let one = empty_site(&net, "node1", ours.clone(), 1 << 40);
-        let two = empty_site(&net, "node2", theirs.clone(), 1 << 40);
-        for (site, all) in [(&one, ours), (&two, theirs)] {
-            for settings in all {
-                assert_eq!(site.try_add(settings).await, Ok(Added::New));
-            }
-        }
-        for index in 0..2 {
-            let (one, two) = (one.beside(index), two.beside(index));
-            let mut listener = one.listen().await;
-            let mut sender = two.open(drx_protocol::names::ChannelType::Data).await;
-            let (_, mut receiver) = common::take(&mut listener).await;
-            sender.write_all(&[index as u8; 9]).await.unwrap();
-            let mut got = [9; 9];
-            receiver.read_exact(&mut got).await.unwrap();
-            assert_eq!(got, [index as u8; 9]);
-        }
-        // A third name is none of them.
-        let mut strange = named("r0", 2, 1, 7809, "x", "c");
-        strange.outside = "10.77.9.2:7781".parse().unwrap();
-        assert_eq!(two.try_add(strange).await, Ok(Added::New));
-        two.eventually("it is told", async |two| {
-            !two.logged(&["refused, names do not match: this node is a, b, not x"]).is_empty()
-        })
-        .await;
-    });
-}
-
-#[test]
-fn what_cannot_be_added_is_refused_with_the_reason() {
-    simulated(async {
-        let (one, two) = two_empty_sites();
-        one.add().await;
-        let settings = one.settings().clone();
-        let mut moved = settings.clone();
-        moved.peer = "10.77.9.3:7780".parse().unwrap();
-        let refused = one.try_add(moved).await.unwrap_err().to_string();
-        assert!(
-            refused.starts_with("r0-node2-node1 is there already, with inside 10.77.1.1:7788"),
-            "{refused}"
-        );
-        assert!(
-            refused.contains("peer 10.77.9.2:7780") && refused.contains("peer 10.77.9.3:7780"),
-            "{refused}"
-        );
-        let taken = ResourceSettings { name: "r1".into(), ..settings.clone() };
-        let refused = one.try_add(taken).await.unwrap_err().to_string();
-        assert_eq!(refused, "inside 10.77.1.1:7788 is r0-node2-node1's already");
-        let refused = one.try_add(resource("r1", 1, 2, 7799)).await.unwrap_err();
-        assert_eq!(refused, Refusal::OverTotal { needed: 2 * (68 << 20), total: 68 << 20 });
-        assert_eq!(one.described("all").await, [settings]);
-        // As `set` has made it smaller.
-        let size = 1 << 20;
-        one.relay.send(Resize { name: "r0".into(), size }).await.unwrap().unwrap();
-        let mut small = resource("r1", 1, 2, 7799);
-        small.bab.size = (68 << 20) - (4 << 20) - size - (4 << 20);
-        assert_eq!(one.try_add(small).await, Ok(Added::New));
-        one.relay.send(Shutdown { at_once: false }).await.unwrap();
-        assert_eq!(one.try_add(resource("r2", 1, 2, 7809)).await, Err(Refusal::ShuttingDown));
-        assert_eq!(one.remove().await, Err(Refusal::ShuttingDown));
-        drop(two);
-    });
-}
-
-#[test]
 fn nothing_else_can_be_done_with_one_that_is_being_removed() {
     simulated(async {
         let (one, two) = two_empty_sites();
@@ -445,103 +289,6 @@ fn a_supervisor_that_panics_while_it_is_removed_is_gone() {
         carries(&one, &two, b"again").await;
     });
 }
-
-/// Whoever cannot be listened for hears it, also if it comes later than the trouble.
-#[test]
-fn a_resource_that_is_added_hears_of_the_trouble_at_its_outside() {
-    simulated(async {
-        let net = Arc::new(MemoryNet::new());
-        let meant = vec![resource("r0", 1, 2, 7789), resource("r1", 1, 2, 7799)];
-        let one = empty_site(&net, "node1", meant, 1 << 40);
-        let outside = one.settings().outside;
-        let taken = net.listen(outside, 1, &SocketOptions::local()).await.unwrap();
-        let in_trouble = async |site: &Site| {
-            site.report().await.trouble.iter().any(|trouble| trouble.contains("cannot listen on outside"))
-        };
-        one.add().await;
-        one.eventually("r0 is in trouble", in_trouble).await;
-        one.beside(1).add().await;
-        one.beside(1).eventually("r1 is in trouble", in_trouble).await;
-        drop(taken);
-        one.eventually("it is over", async |site| {
-            !in_trouble(site).await && !in_trouble(&site.beside(1)).await
-        })
-        .await;
-    });
-}
-
-impl Site {
-    async fn add(&self) {
-        assert_eq!(self.try_add(self.settings().clone()).await, Ok(Added::New));
-    }
-
-    async fn try_add(&self, settings: ResourceSettings) -> Result<Added, Refusal> {
-        timeout(Duration::from_secs(10), self.relay.send(Add(Box::new(settings)))).await.unwrap().unwrap()
-    }
-
-    async fn remove(&self) -> Result<(), Refusal> {
-        let connection = self.settings().connection();
-        let began = Instant::now();
-        let answer = self.relay.send(Remove { connection }).await.unwrap();
-        assert_eq!(began.elapsed(), Duration::ZERO, "it is answered at once");
-        answer
-    }
-
-    async fn described(&self, name: &str) -> Vec<ResourceSettings> {
-        self.relay.send(Describe { name: name.into() }).await.unwrap()
-    }
-
-    async fn until_gone(&self) {
-        let name = self.settings().connection();
-        for _ in 0..100_000 {
-            let reports = self.relay.send(Snapshot).await.unwrap().resources;
-            if reports.iter().all(|report| report.connection() != name) {
-                return;
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-        panic!("{}: {name} never went", self.node);
-    }
-}
-
-/// Two relays without resources, whose BABs may have just what r0 needs.
-fn two_empty_sites() -> (Site, Site) {
-    let net = Arc::new(MemoryNet::new());
-    let total = (64 << 20) + (4 << 20);
-    let one = empty_site(&net, "node1", vec![resource("r0", 1, 2, 7789)], total);
-    let two = empty_site(&net, "node2", vec![resource("r0", 2, 1, 7789)], total);
-    (one, two)
-}
-
-/// A session stands, and these bytes come through.
-async fn carries(one: &Site, two: &Site, bytes: &[u8]) {
-    let mut session = establish(one, two).await;
-    session.data[1].write_all(bytes).await.unwrap();
-    session.meta[0].write_all(bytes).await.unwrap();
-    for (to, kind) in [(&mut session.data[0], "data"), (&mut session.meta[1], "meta")] {
-        let mut got = vec![0; bytes.len()];
-        to.read_exact(&mut got).await.unwrap();
-        assert_eq!(got, bytes, "{kind}");
-    }
-}
-
-/// bsr at site two has sent until nothing was taken any more; the far one reads nothing.
-async fn full(one: &Site, two: &Site) -> (Session, usize) {
-    let mut session = establish(one, two).await;
-    let mut sent = 0;
-    while let Ok(taken) = timeout(Duration::from_secs(1), session.data[1].write(&[7; 100_000])).await {
-        sent += taken.unwrap();
-        if sent >= 32 << 20 {
-            break;
-        }
-    }
-    two.eventually("the BAB holds something", async |two| {
-        two.channel(Role::Acceptor, Lane::Zero).await.bab.used > 0
-    })
-    .await;
-    (session, sent)
-}
-
 /// A session that is used every 5 ms, as long as it is not disturbed: the count of uses.
 async fn busy(one: &Site, two: &Site) -> Rc<Cell<u64>> {
     let Session { data, meta, listeners } = establish(one, two).await;
