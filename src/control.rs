@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 mod answer;
+mod connections;
 mod line;
+mod names;
+mod proxy;
 mod server;
 mod socket;
 
+pub use connections::Additions;
 pub use server::{Identity, Limits, Server};
 pub use socket::{ClaimError, ControlSocket};
 

@@ -14,6 +14,7 @@
 //! resolve    merged values to typed ones; checks: what no single value shows
 //! ```
 
+mod addition;
 mod checks;
 mod document;
 mod error;
@@ -28,6 +29,7 @@ mod spots;
 mod syntax;
 mod units;
 
+pub use addition::{Addition, check_addition};
 pub use error::{Error, Errors, Place, SourceLine};
 pub use model::{
     Bab, Backing, Checksum, Config, CongestionControl, Control, Defaults, Level, Link, Log, META_BAB, Node,
