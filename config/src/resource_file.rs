@@ -13,9 +13,11 @@
 
 mod files;
 mod include;
+mod meaning;
 mod parse;
 pub mod tree;
 mod words;
 
 pub use files::{Fault, Files};
 pub use include::{Reading, parse_text, read};
+pub use meaning::{Connection, Facts, Located, Meaning, Part, meaning};
