@@ -86,7 +86,7 @@ pub enum Wish {
 pub fn run(config: &Config) -> Result<(), Failure> {
     let settings = settings(config)?;
     let socket = ControlSocket::claim(&config.control.socket).map_err(Failure::start)?;
-    let (root, _flush) = logging::open(&config.log).map_err(Failure::start)?;
+    let (root, flush) = logging::open(&config.log).map_err(Failure::start)?;
     let log = root.new(o!("node" => settings.node.clone()));
     logging::log_panics(log.clone());
     announce(config, &settings, socket.path(), &log);
