@@ -11,12 +11,16 @@ use serde_json::value::RawValue;
 
 mod answer;
 mod configuration;
+mod connections;
 mod level;
 mod line;
+mod names;
+mod proxy;
 mod server;
 mod socket;
 
 pub use configuration::{Configuration, Configured};
+pub use connections::Additions;
 pub use server::{Identity, Limits, Server};
 pub use socket::{ClaimError, ControlSocket};
 

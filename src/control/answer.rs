@@ -11,6 +11,7 @@ use serde_json::value::to_raw_value;
 use slog::{Logger, info};
 use tokio::time::timeout;
 
+use crate::control::connections;
 use crate::control::server::Server;
 use crate::control::{
     ALL, Accepted, InForce, Kind, Problem, Request, Response, Set, Target, Version, configuration, level,
@@ -33,12 +34,11 @@ async fn carry_out(server: &Server, request: Request, log: &Logger) -> Result<Re
         Request::Down(target) => operate(server, Verb::Down, "down", target, log).await,
         Request::Restart(target) => operate(server, Verb::Restart, "restart", target, log).await,
         Request::Set { name, key, value } => set(server, name, key, &value, log).await,
-        Request::AddConnection(_)
-        | Request::RemoveConnection { .. }
-        | Request::ProxySettings { .. }
-        | Request::SetOption { .. }
-        | Request::SetPlugin { .. } => {
-            Err(Problem::new(Kind::NotAvailable, "connections cannot be added yet"))
+        Request::AddConnection(addition) => connections::add(server, addition, log).await,
+        Request::RemoveConnection { name } => connections::remove(server, name, log).await,
+        Request::ProxySettings { name } => connections::proxy_settings(server, name).await,
+        Request::SetOption { .. } | Request::SetPlugin { .. } => {
+            connections::change(server, request, log).await
         }
         Request::Configuration {} => result(&configuration::answer(server).await?),
         Request::Version {} => {
@@ -134,11 +134,11 @@ pub(super) async fn within<T>(
     }
 }
 
-fn accepted(command: &str, name: String, finished: bool) -> Result<Response, Problem> {
+pub(super) fn accepted(command: &str, name: String, finished: bool) -> Result<Response, Problem> {
     result(&Accepted { command: command.to_owned(), name, finished })
 }
 
-fn result(value: &impl Serialize) -> Result<Response, Problem> {
+pub(super) fn result(value: &impl Serialize) -> Result<Response, Problem> {
     let raw = to_raw_value(value);
     raw.map(Response::Result).map_err(|error| Problem::new(Kind::Failed, error.to_string()))
 }
@@ -158,7 +158,11 @@ impl From<Refusal> for Problem {
         let kind = match refusal {
             Refusal::UnknownName(_) => Kind::UnknownName,
             Refusal::ShuttingDown => Kind::ShuttingDown,
-            Refusal::OverTotal { .. } | Refusal::NotResized(_) => Kind::Refused,
+            Refusal::OverTotal { .. }
+            | Refusal::NotResized(_)
+            | Refusal::BeingRemoved(_)
+            | Refusal::OtherAddresses { .. }
+            | Refusal::InsideTaken { .. } => Kind::Refused,
         };
         Problem::new(kind, refusal.to_string())
     }

@@ -166,11 +166,9 @@ impl Session<'_> {
                 option: option.clone(),
                 value: value.clone(),
             }),
-            Command::Plugin { name, position, line } => quietly(Request::SetPlugin {
-                name: name.clone(),
-                position: *position,
-                line: line.clone(),
-            }),
+            Command::Plugin { name, position, line } => {
+                quietly(Request::SetPlugin { name: name.clone(), position: *position, line: line.clone() })
+            }
             Command::LogLevel { level } => quietly(Request::Set {
                 name: ALL.to_owned(),
                 key: "log.level".to_owned(),

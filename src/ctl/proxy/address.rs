@@ -11,7 +11,8 @@ use std::path::Path;
 /// # Errors
 /// What is wrong with it, and what would be right.
 pub(super) fn read(text: &str) -> Result<SocketAddr, String> {
-    let wrong = |what: &str| format!("{text:?} {what}; write ADDRESS:PORT, such as 10.77.1.1:7788 or [::1]:7788");
+    let wrong =
+        |what: &str| format!("{text:?} {what}; write ADDRESS:PORT, such as 10.77.1.1:7788 or [::1]:7788");
     let (family, rest) = match text.split_once(':') {
         Some((family @ ("ipv4" | "ipv6"), rest)) => (Some(family), rest),
         Some((family @ ("ssocks" | "sdp"), _)) => return Err(wrong(&format!("is not TCP but {family}"))),
@@ -20,7 +21,11 @@ pub(super) fn read(text: &str) -> Result<SocketAddr, String> {
     let (host, port) = rest.rsplit_once(':').ok_or_else(|| wrong("has no port"))?;
     // `u16` alone would take a sign.
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    let port = port.parse().ok().filter(|port| digits && *port > 0).ok_or_else(|| wrong("has no port from 1 to 65535"))?;
+    let port = port
+        .parse()
+        .ok()
+        .filter(|port| digits && *port > 0)
+        .ok_or_else(|| wrong("has no port from 1 to 65535"))?;
     let host = match host.strip_prefix('[') {
         Some(inner) => inner.strip_suffix(']').ok_or_else(|| wrong("has half a pair of brackets"))?,
         None => host,

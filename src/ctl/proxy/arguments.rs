@@ -34,9 +34,9 @@ pub(super) struct Arguments {
 /// # Errors
 /// What cannot be understood.
 pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
-    let mut arguments = arguments.into_iter().map(|argument| {
-        argument.into_string().map_err(|argument| format!("{argument:?} is no UTF-8 text"))
-    });
+    let mut arguments = arguments
+        .into_iter()
+        .map(|argument| argument.into_string().map_err(|argument| format!("{argument:?} is no UTF-8 text")));
     let (mut socket, mut commands, mut marked, mut only_words) = (None, Vec::new(), false, false);
     while let Some(argument) = arguments.next().transpose()? {
         let mut value = |option: &str| match arguments.next().transpose()? {
@@ -57,7 +57,9 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Argu
                 Some(path) => socket = Some(PathBuf::from(path)),
                 // Within a command stand options of its own: `add connection … --memlimit=128M`.
                 None if argument.starts_with('-') && (marked || commands.is_empty()) => {
-                    return Err(format!("there is no option {argument:?}; -c, --socket, --help and --version are"));
+                    return Err(format!(
+                        "there is no option {argument:?}; -c, --socket, --help and --version are"
+                    ));
                 }
                 None => commands.push(argument),
             },
@@ -116,7 +118,9 @@ mod tests {
     #[test]
     fn options_stand_anywhere() {
         let socket = |arguments: &[&str]| read(arguments.iter().map(OsString::from)).unwrap().socket;
-        for arguments in [&["--socket", "/s", "-c", "show"][..], &["-c", "show", "--socket=/s"], &["--socket=/s"]] {
+        for arguments in
+            [&["--socket", "/s", "-c", "show"][..], &["-c", "show", "--socket=/s"], &["--socket=/s"]]
+        {
             assert_eq!(socket(arguments), Some(PathBuf::from("/s")), "{arguments:?}");
         }
         assert_eq!(socket(&["show"]), None);

@@ -49,11 +49,9 @@ impl Command {
             ["del", "connection", name] => Command::Delete { name: (*name).to_owned() },
             ["set", "plugin", name, position, line @ ..] if !line.is_empty() => plugin(name, position, line)?,
             ["set", "loglevel", level] => Command::LogLevel { level: level_of(level).to_owned() },
-            ["set", option, name, value] if !["plugin", "loglevel"].contains(option) => Command::Set {
-                option: plain(option)?,
-                name: (*name).to_owned(),
-                value: plain(value)?,
-            },
+            ["set", option, name, value] if !["plugin", "loglevel"].contains(option) => {
+                Command::Set { option: plain(option)?, name: (*name).to_owned(), value: plain(value)? }
+            }
             ["show" | "list"] => Command::Configuration,
             ["show" | "list", "proxy-settings", name] => Command::ProxySettings { name: (*name).to_owned() },
             ["show" | "list", "memusage"] => Command::Memory,
@@ -78,9 +76,10 @@ fn add(words: &[&str]) -> Result<Command, String> {
     };
     let at = |what: &str, text: &str| address::read(text).map_err(|wrong| format!("{what}: {wrong}"));
     let option = |word: &&str| {
-        let (name, value) = word.strip_prefix("--").and_then(|word| word.split_once('=')).ok_or_else(|| {
-            format!("{word:?} is no option; write --NAME=VALUE, such as --memlimit=128M")
-        })?;
+        let (name, value) = word
+            .strip_prefix("--")
+            .and_then(|word| word.split_once('='))
+            .ok_or_else(|| format!("{word:?} is no option; write --NAME=VALUE, such as --memlimit=128M"))?;
         Ok((plain(name)?, plain(value)?))
     };
     Ok(Command::Add(Addition {
@@ -94,7 +93,8 @@ fn add(words: &[&str]) -> Result<Command, String> {
 }
 
 fn plugin(name: &str, position: &str, line: &[&str]) -> Result<Command, String> {
-    let position = position.parse().map_err(|_| format!("{position:?} is no number of a plugin; the first is 0"))?;
+    let position =
+        position.parse().map_err(|_| format!("{position:?} is no number of a plugin; the first is 0"))?;
     // `proxy-up` writes END, `adjust` end (drbd-utils 9.22).
     let line = match line {
         [end] if end.eq_ignore_ascii_case("end") => "END".to_owned(),
@@ -211,7 +211,10 @@ mod tests {
             ("\u{1b}[31m \0", "no such command"),
             ("add", "it is written: add connection NAME INSIDE PEER_OUTSIDE MY_OUTSIDE MY_BSR"),
             ("add connection x 1.1.1.1:1 1.1.1.1:1 1.1.1.1:1", "it is written: add connection NAME"),
-            ("add connection x 1.1.1.1:1 nowhere 1.1.1.1:1 1.1.1.1:1", "PEER_OUTSIDE: \"nowhere\" has no port"),
+            (
+                "add connection x 1.1.1.1:1 nowhere 1.1.1.1:1 1.1.1.1:1",
+                "PEER_OUTSIDE: \"nowhere\" has no port",
+            ),
             ("add connection x 1.1.1.1:1 1.1.1.1:1 1.1.1.1:1 1.1.1.1:1 memlimit=1M", "is no option"),
             ("add connection x 1.1.1.1:1 1.1.1.1:1 1.1.1.1:1 1.1.1.1:1 --memlimit", "is no option"),
             ("add connection x 1.1.1.1:1 1.1.1.1:1 1.1.1.1:1 1.1.1.1:1 --memlimit=", "\"\" cannot be"),

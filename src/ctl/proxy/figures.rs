@@ -10,8 +10,12 @@ pub(super) fn connections(report: &RelayReport, human: bool) -> String {
         let [sent, received] = [total(resource, |c| c.bytes_out), total(resource, |c| c.bytes_in)];
         let (held, limit) = memory(resource);
         let bytes = [sent, received, held, limit].map(|bytes| figure(bytes, human));
-        [vec![resource.connection(), status(resource).to_owned()], bytes.to_vec(), vec![resource.situation.clone()]]
-            .concat()
+        [
+            vec![resource.connection(), status(resource).to_owned()],
+            bytes.to_vec(),
+            vec![resource.situation.clone()],
+        ]
+        .concat()
     });
     table(&heads, rows, human)
 }
@@ -19,7 +23,18 @@ pub(super) fn connections(report: &RelayReport, human: bool) -> String {
 /// The answer to `show subconnections`: a row per channel that has its bsr, or could have it next.
 pub(super) fn subconnections(report: &RelayReport, human: bool) -> String {
     let heads = [
-        "name", "role", "lane", "type", "state", "bsr", "drx", "remote-drx", "sent", "received", "held", "rtt-ms",
+        "name",
+        "role",
+        "lane",
+        "type",
+        "state",
+        "bsr",
+        "drx",
+        "remote-drx",
+        "sent",
+        "received",
+        "held",
+        "rtt-ms",
     ];
     let shown = |channel: &&ChannelReport| channel.lane == Lane::Zero || channel.in_use;
     let channels = report.resources.iter().flat_map(|resource| &resource.channels).filter(shown);
@@ -51,7 +66,14 @@ pub(super) fn memusage(report: &RelayReport) -> String {
         let full = among(|c| c.bab.full_in_seconds).reduce(f64::min);
         // 128 bits: the product has more than 64 above some hundred petabytes.
         let percent = u128::from(held) * 100 / u128::from(limit.max(1));
-        vec![resource.connection(), size(limit), size(held), percent.to_string(), seconds(oldest), seconds(full)]
+        vec![
+            resource.connection(),
+            size(limit),
+            size(held),
+            percent.to_string(),
+            seconds(oldest),
+            seconds(full),
+        ]
     });
     table(&heads, rows, true)
 }
@@ -151,8 +173,7 @@ fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>, aligned: bool)
     };
     let widths: Vec<_> = (0..rows[0].len()).map(width).collect();
     let padded = |row: &Vec<String>| {
-        let cells: Vec<_> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
     rows.iter().map(padded).collect()

@@ -44,7 +44,10 @@ const COMMANDS: [(&str, &str); 16] = [
     ("set loglevel LEVEL", "critical, error, warning, info, debug or trace, until drxd ends."),
     ("show", "What is configured, as commands that would do it again."),
     ("show memusage", "The buffers: size, what they hold, how old that is."),
-    ("show connections", "State and bytes of each connection, with tabs in between; hconnections: for people."),
+    (
+        "show connections",
+        "State and bytes of each connection, with tabs in between; hconnections: for people.",
+    ),
     ("show hconnections", "The same in columns, with units."),
     ("show subconnections", "The same of each of its TCP connections; hsubconnections: for people."),
     ("show proxy-settings NAME", "What is set, as a proxy section: for drbdadm adjust."),

@@ -50,7 +50,8 @@ impl<R: BufRead> Lines<R> {
             }
             return garbage(&line, "the line is too long for a command");
         }
-        String::from_utf8(line).map_or_else(|error| garbage(error.as_bytes(), "this is no UTF-8 text"), Line::Text)
+        String::from_utf8(line)
+            .map_or_else(|error| garbage(error.as_bytes(), "this is no UTF-8 text"), Line::Text)
     }
 
     /// Reads to the end of the line.

@@ -73,7 +73,11 @@ mod tests {
         );
         assert_eq!(section(&settings(65537, &[], &[])), "proxy {\n    memlimit 65537;\n}\n");
         assert_eq!(
-            section(&settings(1 << 30, &[("sndbuf-size", "10M"), ("bwlimit", "7")], &["lz4", "zlib level 9"])),
+            section(&settings(
+                1 << 30,
+                &[("sndbuf-size", "10M"), ("bwlimit", "7")],
+                &["lz4", "zlib level 9"]
+            )),
             "proxy {\n    memlimit 1G;\n    sndbuf-size 10M;\n    bwlimit 7;\n    plugin {\n        lz4;\n        \
              zlib level 9;\n    }\n}\n"
         );
