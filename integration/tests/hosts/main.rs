@@ -3,6 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod dials;
+mod interfaces;
+mod line;
+mod scopes;
+mod strangers;
 mod world;
 
 use drx_integration::hosts::needs;

@@ -157,11 +157,6 @@ impl World {
         until(format_args!("{more} requests are answered"), LIMIT, done);
     }
 
-    /// Requests of the application that were answered.
-    pub fn answers(&self) -> u64 {
-        self.load.as_ref().expect("somebody writes").answers()
-    }
-
     #[track_caller]
     pub fn stop_load(&mut self) {
         let ended = self.load.take().expect("somebody writes").stop();
