@@ -158,7 +158,7 @@ fn proxy_settings_are_set_and_shown() {
     assert_eq!(new_lines(&daemon, &before), [""; 0]);
 
     assert_eq!(error(&set("memlimit", "1048577M")).0, "bad_value");
-    assert_eq!(error(&set("memlimit", "1020M")).0, "refused", "over bab.total");
+    assert_eq!(error(&set("memlimit", "1021M")).0, "refused", "over bab.total");
     assert_eq!(error(&set("sndbuf size", "1")).0, "bad_value");
     assert_eq!(
         error(&plugin(5, "lz4")),
