@@ -3,8 +3,6 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drx_integration::wait::{LIMIT, until};
-
 use crate::on_both_families;
 use crate::world::{Plan, SLACK, World};
 
@@ -170,13 +168,14 @@ fn a_relay_that_dies_behind_a_cut_line() {
             world.start_relay(victim);
             let since = world.relays[1 - victim].log_lines();
             world.network.line.open();
-            world.until_both("parted", |report| report.last_break.is_some());
+            world.until_lost();
             world.until_well();
             world.write(50);
             world.stop_load();
             world.compare();
             let log = world.relays[1 - victim].log().since(since);
             assert!(!log.says(&["from: resuming, to: established"]), "what it held is lost:\n{log}");
+            world.forget_ends();
         }
     });
 }
@@ -193,12 +192,12 @@ fn a_relay_that_is_started_again_under_load() {
             world.relays[victim].kill();
             world.relays[1 - victim].until_logged(since, &["from: established, to: resuming"]);
             world.start_relay(victim);
-            until("a session has ended", LIMIT, || world.has_lost().then_some(()));
+            world.until_lost();
             world.until_well();
             world.write(50);
             world.stop_load();
             world.compare();
-            world.remember_breaks();
+            world.forget_ends();
         }
     });
 }
