@@ -73,18 +73,28 @@ impl Namespace {
         self.enter(|| ip(&arguments))
     }
 
-    /// Gives an interface an address, which can be used at once.
+    /// Gives an interface an address, which can be used at once, and with it the network of 256 addresses or of 64
+    /// bits that this is in.
     #[track_caller]
-    pub fn add_address(&self, interface: &str, address: IpAddr, prefix: u8) {
+    pub fn add_address(&self, interface: &str, ip: IpAddr) {
         // Nobody else has it: it is not looked for first, which takes a second or two with IPv6.
-        let at_once = if address.is_ipv6() { " nodad" } else { "" };
-        self.ip(&format!("addr add {address}/{prefix} dev {interface}{at_once}"));
+        let rest = if ip.is_ipv4() { "/24" } else { "/64 nodad" };
+        self.ip(&format!("addr add {ip}{rest} dev {interface}"));
     }
 
-    /// Takes an address from an interface.
+    /// Gives an interface a second address, by which this host is known for something. The kernel does not choose it
+    /// for what is dialled from no particular address.
     #[track_caller]
-    pub fn remove_address(&self, interface: &str, address: IpAddr, prefix: u8) {
-        self.ip(&format!("addr del {address}/{prefix} dev {interface}"));
+    pub fn add_service(&self, interface: &str, ip: IpAddr) {
+        // IPv4 chooses what came first. IPv6 would choose what is most like the address that is dialled.
+        let rest = if ip.is_ipv4() { "/32" } else { "/128 nodad preferred_lft 0" };
+        self.ip(&format!("addr add {ip}{rest} dev {interface}"));
+    }
+
+    /// Takes the second address away.
+    #[track_caller]
+    pub fn remove_service(&self, interface: &str, ip: IpAddr) {
+        self.ip(&format!("addr del {ip}/{} dev {interface}", if ip.is_ipv4() { 32 } else { 128 }));
     }
 
     /// The kernel's number of an interface: the scope of its link-local addresses.

@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use drx_integration::hosts::way::Passage;
+
 use crate::on_both_families;
 use crate::world::{Plan, SLACK, World};
 
@@ -77,6 +79,28 @@ fn a_cut_of_3_s_is_not_noticed_by_the_nodes() {
                 assert_eq!(log.says(&["from: resuming, to: established"]), resumed, "{log}");
                 assert!(!log.says(&["lane: 0", "to: stopping"]), "{log}");
             }
+        }
+    });
+}
+
+/// Only one way: who hears nothing says so, and the other one hears that.
+#[test]
+fn one_way_of_the_line_is_cut() {
+    on_both_families(|family| {
+        let mut world = World::synced(&Plan { family, relays: HASTY, ..Plan::default() });
+        for deaf in [0, 1] {
+            world.start_load();
+            world.write(50);
+            let since = [0, 1].map(|site| world.relays[site].log_lines());
+            world.network.line.change(deaf, |way| way.passage = Passage::Cut);
+            world.relays[deaf].until_logged(since[deaf], &["to: resuming", "the other DRX was silent for"]);
+            world.relays[1 - deaf].until_logged(since[1 - deaf], &["to: resuming"]);
+            thread::sleep(Duration::from_secs(1));
+            world.network.line.open();
+            world.write(50);
+            world.stop_load();
+            world.compare();
+            assert!(!world.has_lost());
         }
     });
 }

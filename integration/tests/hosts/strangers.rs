@@ -5,6 +5,7 @@ use std::net::{IpAddr, TcpStream};
 use std::time::Duration;
 
 use drx_integration::hello::{answer_to, connect_from, hello_to, name};
+use drx_integration::wait::{LIMIT, until_ok};
 use drx_protocol::first_packet;
 use drx_protocol::handshake::{Answer, Hello, Refusal};
 use drx_protocol::names::ChannelType;
@@ -51,11 +52,13 @@ fn a_stranger_gets_nothing_and_is_named() {
 /// A host in the node's own network that speaks no bsr.
 fn beside_the_node(world: &World) {
     let site = &world.network.sites[0];
-    let (beside, prefix): (IpAddr, u8) = match site.addresses.node {
-        IpAddr::V4(_) => ("10.77.1.99".parse().unwrap(), 24),
-        IpAddr::V6(_) => ("fd77:1::99".parse().unwrap(), 64),
-    };
-    site.node.add_address("lan", beside, prefix);
+    let beside: IpAddr = match site.addresses.node {
+        IpAddr::V4(_) => "10.77.1.99",
+        IpAddr::V6(_) => "fd77:1::99",
+    }
+    .parse()
+    .unwrap();
+    site.node.add_address("lan", beside);
     let since = world.relays[0].log_lines();
     let mut stream = site.node.enter(|| connect_from(beside, world.places[0].inside)).unwrap();
     stream.write_all(b"SSH-2.0-").unwrap();
@@ -64,7 +67,10 @@ fn beside_the_node(world: &World) {
     drop(stream);
 
     // One that does is let in by the relay, as the address says nothing there; the other node decides.
-    let mut stream = site.node.enter(|| connect_from(beside, world.places[0].inside)).unwrap();
+    let again = || {
+        site.node.enter(|| connect_from(beside, world.places[0].inside)).map_err(|error| error.to_string())
+    };
+    let mut stream = until_ok(LIMIT, again);
     stream.write_all(&first_packet::bytes(ChannelType::Data)).unwrap();
     world.relays[0].until_logged(since, &["from: waiting, to: connected", &of(beside)]);
 }

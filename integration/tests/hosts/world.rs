@@ -9,7 +9,7 @@ use drx_bsr::shell::control::Request;
 use drx_bsr::shell::status::Report;
 use drx_integration::application::{End, Load, Model, SECTOR};
 use drx_integration::hosts::sockets::{Connection, established};
-use drx_integration::hosts::topology::{Family, Topology};
+use drx_integration::hosts::topology::{Families, Family, Topology};
 use drx_integration::node::{Peer, Told, first_difference};
 use drx_integration::pair::{Node, Places};
 use drx_integration::process::Process;
@@ -20,8 +20,10 @@ use fastrand::Rng;
 
 /// What is to be replicated, and how.
 pub struct Plan<'a> {
-    /// Which IP all of them speak.
+    /// Which IP the nodes speak.
     pub family: Family,
+    /// Which one the relays speak to each other; none: the same.
+    pub wan: Option<Family>,
     /// A, B or C.
     pub protocol: char,
     /// The nodes open as DRBD does: both data first.
@@ -34,7 +36,7 @@ pub struct Plan<'a> {
 
 impl Default for Plan<'_> {
     fn default() -> Self {
-        Plan { family: Family::V4, protocol: 'C', drbd: false, relays: &[], bytes: 8 << 20 }
+        Plan { family: Family::V4, wan: None, protocol: 'C', drbd: false, relays: &[], bytes: 8 << 20 }
     }
 }
 
@@ -62,7 +64,8 @@ impl World {
     #[track_caller]
     pub fn with(plan: &Plan, change: impl FnOnce(&Topology, &mut [Scene; 2])) -> World {
         let mut chance = Rng::with_seed(seed());
-        let network = Topology::new(plan.family, chance.fork());
+        let families = Families { lan: plan.family, wan: plan.wan.unwrap_or(plan.family) };
+        let network = Topology::new(families, chance.fork());
         let mut scenes = [0, 1].map(|number| Scene::of(&network, number));
         change(&network, &mut scenes);
         let settings = [RELAYS, plan.relays].concat();
