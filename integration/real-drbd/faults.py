@@ -11,8 +11,11 @@ def writing(pair):
     """node1 is primary and writes, one write after another; what was begun at the end is finished."""
     with pair.primary(pair.kernel):
         writer = Writer(pair, pair.kernel)
-        writer.wait(3)
-        yield writer
+        try:
+            writer.wait(3)
+            yield writer
+        finally:
+            writer.stopping.set()
         writer.stop()
 
 
@@ -319,7 +322,7 @@ def disconnected(pair):
 def crossed(pair):
     """Both connect in the same instant, again and again: first packets cross, and are sorted out"""
     took = []
-    for _ in range(6):
+    for _ in range(4):
         pair.each(lambda node: node.disconnect())
         begin = time.monotonic()
         pair.each(lambda node: node.connect())
@@ -332,7 +335,7 @@ def crossed(pair):
 def held_pings(pair):
     """With hold_pings the line may be away longer than DRBD's pings wait; SIGTERM ends the relays in order"""
     pair.configure_relays('\n[link]\nhold_pings = true\n')
-    time.sleep(10)   # idle for some pings, which tell the relays ping-int
+    time.sleep(14)   # idle for some pings, which tell the relays ping-int
     resumes, marks = pair.count('resumes'), {node: node.mark() for node in pair.nodes}
     with writing(pair) as writer:
         pair.line.cut()

@@ -12,7 +12,7 @@ DISK = 32 * MIB
 LOST = (r'connection shut down by peer', r'error receiving', r'PingAck did not arrive in time', r'sock was shut down',
         r'sock_recvmsg returned', r'sock_sendmsg', r'short read', r'short sent', r'_drbd_send_\w+: ')
 # What it warns of while it connects. A relay lets a node in and dials the other one: some dials come to nothing.
-CONNECTING = ()
+CONNECTING = (r'sock was shut down by peer', r'short read \(expected size 8\)')
 PARTED = 'Unconnected|Timeout|BrokenPipe|NetworkFailure|ProtocolError|TearDown|WFConnection|Disconnecting|StandAlone'
 # BSR's own values, where nothing else is said.
 NET = {'ping-int': 3, 'connect-int': 3}
@@ -72,6 +72,8 @@ class Relayed(Pair):
         self.newest, self.unsettled = set(), set()
 
     def _empty(self, node, size):
+        # What somebody wrote to a device that was gone is a file.
+        node.guest.sh('[ -b /dev/drbd0 ] || rm -f /dev/drbd0')
         os.truncate(node.disk, 0)
         node.guest.resize(size)
         node.create(b'')
