@@ -22,10 +22,10 @@ class Relayed(Pair):
     """Both nodes are kernels. Each scenario begins and ends with both connected, up to date and secondary, through
     relays with their usual configuration and a line that is as it was at first."""
 
-    def __init__(self, guests, relays, line, report, protocol):
+    def __init__(self, guests, relays, line, report, protocol, kernels=None):
         self.reach = {guest: relay.ports.inside(guest.n) for guest, relay in zip(guests, relays)}
-        super().__init__(*(Kernel(guest, self.reach[guest], guest.name) for guest in guests), report, protocol,
-                         'relayed ' + protocol)
+        kernels = kernels or [Kernel(guest, self.reach[guest], guest.name) for guest in guests]
+        super().__init__(*kernels, report, protocol, 'relayed ' + protocol)
         self.relays, self.line = relays, line
         self.logs = [RelayLog(relay) for relay in relays]
         self.dead, self.expected_of_relays, self.marks = {}, [], {}
@@ -84,6 +84,13 @@ class Relayed(Pair):
         for node in self.nodes:
             node.configure(self.protocol, **{**NET, **net})
         self.each(lambda node: node.admin('adjust r0'))
+
+    def end(self):
+        """Nothing runs any more but the guests."""
+        self.each(self._reboot)
+        for relay in self.relays:
+            if relay.process:
+                relay.process.kill()
 
     # --- what the relays say
 
