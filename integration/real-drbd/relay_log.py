@@ -15,9 +15,12 @@ class RelayLog:
         self.stands = {}   # (channel, lane) → the state it came to last
 
     def text(self):
-        """All of it."""
-        with open(self.relay.log, errors='replace') as f:
-            return f.read()
+        """All of it; nothing while there is no such file."""
+        try:
+            with open(self.relay.log, errors='replace') as f:
+                return f.read()
+        except FileNotFoundError:
+            return ''
 
     def mark(self): return len(self.text())
 

@@ -43,7 +43,7 @@ level = "debug"
         begin = time.monotonic()
         self.process = Process([*self.prefix, os.path.join(self.binaries, 'drxd'), '--config', 'drx.toml'],
                                self.directory, self.log)
-        while self.ctl('version').returncode:
+        while self.ctl('status').returncode:
             if not self.process.alive() or time.monotonic() - begin > 20:
                 raise LabError('%s did not start, see %s' % (self.name, self.log))
             time.sleep(0.02)

@@ -56,15 +56,16 @@ class HostedDrxd(Drxd):
     """A relay on a host, with that resource file or with nothing."""
 
     def __init__(self, host, ports, binaries, directory):
-        self.host = host
+        self.host, self.resources, self.protocol = host, '', 'A'
         super().__init__(host.n, ports, binaries, directory)
         self.prefix, self.socket = host.prefix, os.path.join(directory, 'drx.sock')
 
-    def configure(self, resources='resources = ["r0.res"]\n', protocol='A', proxy=PROXY):
+    def configure(self, more=''):
         with open(os.path.join(self.directory, 'r0.res'), 'w') as f:
-            f.write(resource_file(protocol, proxy))
+            f.write(resource_file(self.protocol, PROXY))
         with open(os.path.join(self.directory, 'drx.toml'), 'w') as f:
-            f.write('%s[node]\nname = "node%d"\n[control]\nsocket = "drx.sock"\n[log]\nlevel = "debug"\n' % (resources, self.n))
+            f.write('%s[node]\nname = "node%d"\n[control]\nsocket = "drx.sock"\n[log]\nlevel = "debug"\n%s'
+                    % (self.resources, self.n, more))
 
     def drbdadm(self, *words):
         """The host's own drbdadm, where this host's drbd-proxy-ctl is in the PATH."""
@@ -125,10 +126,16 @@ class Proxied(Relayed):
                          [ProxiedKernel(guest, None, guest.name) for guest in guests])
         self.shims = [Shim(guest, relay) for guest, relay in zip(guests, relays)]
 
-    def begin(self):
-        super().begin()
-        for shim in self.shims:
-            shim.asked.clear()
+    def start_with(self, resources, then=lambda relay: None):
+        """New disks, and relays with this in their configuration and with `then` done to them."""
+        for relay in self.relays:
+            relay.resources, relay.protocol = resources, self.protocol
+            relay.revive()
+            then(relay)
+        for node in self.nodes:
+            node.proxy = PROXY
+        self.each(self._reboot)
+        self.fresh()
 
     def works(self, what):
         """Two established channels, and what is written is on both."""
@@ -143,30 +150,27 @@ class Proxied(Relayed):
 
 def from_resource_file(pair):
     """drxd has nothing but resources = ["r0.res"]: two established channels between the kernels"""
+    pair.start_with('resources = ["r0.res"]\n')
     pair.works('from the resource file')
 
 
 def proxy_up(pair):
     """Empty configuration, and the real drbdadm: proxy-up, adjust with other proxy options, proxy-down"""
     pair.expect(*LOST)
-    for relay in pair.relays:
-        relay.terminate(70)
-        relay.configure(resources='', protocol=pair.protocol)
-        relay.start()
+    pair.expect_of_relays('the configuration names no resources')
+
+    def up(relay):
         rows = relay.connections()
         pair.report.check(not any(row.startswith('r0') for row in rows), '%s has no connection' % relay.name, '; '.join(rows))
-    for _ in range(2):   # the second time it changes nothing
-        for relay in pair.relays:
-            relay.drbdadm('proxy-up', 'r0')
+        relay.drbdadm('proxy-up', 'r0')
+        relay.drbdadm('proxy-up', 'r0')   # changes nothing
+    pair.start_with('', up)
     pair.works('after drbdadm proxy-up')
     for relay in pair.relays:
         shown = relay.settings()
         pair.report.check(shown[0] == 'proxy' and '128M;' in shown and re.search(r'zstd level 4;', ' '.join(shown)),
                           '%s: show proxy-settings' % relay.name, ' '.join(shown))
     adjusted(pair)
-    for node, shim in zip(pair.nodes, pair.shims):
-        node.proxy = PROXY
-        node.write_configuration()
     relay, other = pair.relays
     relay.drbdadm('proxy-down', 'r0')
     with pair.report.timed('   after drbdadm proxy-down on %s: both notice' % relay.name) as t:
