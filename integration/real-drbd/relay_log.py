@@ -42,7 +42,7 @@ class RelayLog:
                 found.append('not a line of a log: ' + line[:120])
                 continue
             level, message, rest = m.groups()
-            if message == 'drxd starts':
+            if message in ('drxd starts', 'adding a connection'):   # there is one connection, or none
                 self.stands = collections.defaultdict(lambda: 'allocating')
             elif message == 'transition':
                 found += self._transition(rest)
