@@ -14,6 +14,7 @@
 mod files;
 mod grammar;
 mod include;
+mod meaning;
 mod parse;
 mod print;
 #[cfg(test)]
@@ -25,4 +26,5 @@ mod words;
 
 pub use files::{Fault, Files};
 pub use include::{Reading, parse_text, read};
+pub use meaning::{Connection, Facts, Located, Meaning, Part, meaning};
 pub use print::print;

@@ -76,6 +76,7 @@ impl Spots {
         match id.map(|id| &self.spots[id].place) {
             Some(place @ Place::File { .. }) => format!("at {place}"),
             Some(place @ (Place::Environment(_) | Place::CommandLine(_))) => format!("from {place}"),
+            Some(place @ Place::Running(_)) => format!("of {place}"),
             Some(Place::Default) | None => "by default".to_owned(),
         }
     }

@@ -34,16 +34,17 @@ class Ports:
     def inside(self, n): return self.base + 10 + n    # relay n, as guest n reaches it
     def control(self, n): return self.base + 20 + n   # commands for guest n
     def outside(self, n): return self.base + 30 + n   # relay n, as the other relay reaches it
+    def nobody(self, n): return self.base + 35 + n    # where nobody listens
 
 
 class Process:
     """A child of this script that dies with it."""
 
-    def __init__(self, argv, cwd, log):
+    def __init__(self, argv, cwd, log, files=()):
         with open(log, 'ab') as out:
             # pdeathsig: killed by the kernel if this script ends in any way whatsoever.
             self.popen = subprocess.Popen(['setpriv', '--pdeathsig', 'KILL'] + argv, cwd=cwd, stdin=subprocess.DEVNULL,
-                                          stdout=out, stderr=out, close_fds=True)
+                                          stdout=out, stderr=out, pass_fds=files)
 
     def alive(self): return self.popen.poll() is None
     def send(self, sig): self.popen.send_signal(sig)
@@ -63,8 +64,8 @@ class Process:
 
 class Guest:
     """Guest n, whose DRBD looks for its peer at its own relay's inside."""
-    def __init__(self, n, ports, cache, directory, disk=64 << 20):
-        self.n, self.ports, self.cache, self.directory = n, ports, cache, directory
+    def __init__(self, n, ports, cache, directory, disk=64 << 20, host=None):
+        self.n, self.ports, self.cache, self.directory, self.host = n, ports, cache, directory, host
         self.name, self.peer = 'node%d' % n, 'node%d' % (3 - n)
         self.disk, self.console_log = os.path.join(directory, 'disk.img'), os.path.join(directory, 'console.log')
         os.makedirs(directory)
@@ -79,6 +80,11 @@ class Guest:
         mac = '52:54:00:d0:%02x:' % n
         user = 'user,id=%s,net=%s.0/24,host=%s.2,ipv6=off%s,hostfwd=tcp:%s:%d-%s.15:%d'
         self.born = time.monotonic()
+        tap, card = [], []
+        if self.host:
+            tap = [self.host.tap()]
+            card = ['-netdev', 'tap,id=host,fd=%d' % tap[0],
+                    '-device', 'virtio-net-pci,netdev=host,romfile=,mac=' + mac + '03']
         # Emulated: where the host is itself a guest, KVM is rare, and a kernel that boots differently here and
         # there is no help.
         self.process = Process([
@@ -96,7 +102,9 @@ class Guest:
             '-device', 'virtio-net-pci,netdev=drbd,romfile=,mac=' + mac + '01',
             '-netdev', user % ('ctl', '10.0.3', '10.0.3', ',restrict=on', LOCALHOST, ports.control(n), '10.0.3', 7700),
             '-device', 'virtio-net-pci,netdev=ctl,romfile=,mac=' + mac + '02',
-            '-device', 'virtio-rng-pci'], directory, os.path.join(directory, 'qemu.log'))
+            '-device', 'virtio-rng-pci', *card], directory, os.path.join(directory, 'qemu.log'), tap)
+        for file in tap:
+            os.close(file)
 
     def boot(self):
         """Until it is ready, and its clock is right: on a busy host its kernel may take the processor for slower than
@@ -187,26 +195,29 @@ class Guest:
         finally:
             os.close(directory)
 
+    def delay(self, milliseconds):
+        """From now on what it sends on DRBD's interface leaves so much later."""
+        change = 'replace dev $i root netem delay %dms limit 20000' % milliseconds if milliseconds else 'del dev $i root'
+        self.sh('i=$(cat /run/drbd-interface); /sbin/tc qdisc ' + change, 10)
+
     # --- DRBD
 
-    def configure(self, protocol, net='ping-int 3; connect-int 3;', peer_port=None):
-        """Writes r0's configuration. The net section is BSR's defaults where nothing else is said; the peer is looked
-        for at relay n's inside unless it is at another port."""
+    def configure(self, protocol, net, peer_port, disk=''):
+        """Writes r0's configuration; the peer is looked for at this port of the host."""
         self.sh('cat >/etc/drbd.conf', stdin=b'''global { usage-count no; }
 resource r0 {
   device /dev/drbd0; disk /dev/vda; meta-disk internal;
   net { protocol %s; %s }
-  disk { c-plan-ahead 0; resync-rate 400M; }
+  disk { c-plan-ahead 0; resync-rate 400M; %s }
   on %s { address 10.0.2.15:%d; }
   on %s { address 10.0.2.2:%d; }
 }
-''' % (protocol.encode(), net.encode(), self.name.encode(), DRBD_PORT, self.peer.encode(),
-       peer_port or self.ports.inside(self.n)))
+''' % (protocol.encode(), net.encode(), disk.encode(), self.name.encode(), DRBD_PORT, self.peer.encode(), peer_port))
 
-    def up(self, protocol):
-        """Configures r0 with new metadata, and brings it up."""
-        self.configure(protocol)
-        self.sh('drbdadm create-md --force r0 && drbdadm up r0', 30)
+    def resize(self, size):
+        """Gives its disk another size, and waits until its kernel has heard of it."""
+        self.qmp('block_resize', device='b', size=size)
+        self.sh('while [ $(cat /sys/class/block/vda/size) != %d ]; do usleep 20000; done' % (size // 512), 10)
 
     def state(self):
         """{'cs': …, 'ro': …, 'ds': …, 'proto': …, counters} of r0; empty when it is down."""
