@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actix::Message;
+use drx_protocol::codec::Compression;
 use drx_protocol::report::{RelayReport, size};
 use drx_protocol::restart::Policy;
 use drx_protocol::session::Slot;
@@ -129,6 +130,8 @@ pub struct LinkSettings {
     pub congestion: Congestion,
     /// Whether this side wants a CRC-32C per frame.
     pub checksum: bool,
+    /// What this side's payloads are packed with.
+    pub compression: Compression,
 }
 
 /// Asks for everything that `drx-ctl` shows.

@@ -15,7 +15,7 @@ pub(crate) use report::ReportAll;
 use reservation::Reservation;
 pub(crate) use reservation::{SetSize, SizeInForce};
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -92,6 +92,7 @@ impl Resource {
             data: Rc::new(Budget::backed(seed.settings.bab.size, &seed.settings.bab.backing)),
             meta: Rc::new(Budget::new(META_BAB)),
             net: seed.net,
+            compression: Rc::new(Cell::new(seed.settings.link.compression)),
             epoch: seed.epoch,
             data_heard: Rc::default(),
             started: Instant::now(),

@@ -118,6 +118,8 @@ fn settings(places: &Places, restart: RestartSettings, resume_timeout: Duration)
         window: 1 << 20,
         congestion: Congestion::System,
         checksum: true,
+        compression: Compression::None,
+        compression: Compression::None,
     };
     let restart = Policy::new(restart).unwrap();
     let bab = BabSettings { size: 4 << 20, reserve: Reserve::Auto, backing: Backing::Memory };

@@ -241,13 +241,20 @@ fn the_encoder_grants_no_window_beyond_the_last_offset() {
 #[test]
 #[should_panic(expected = "the DATA frame claims a body of 0 bytes")]
 fn an_empty_payload_is_never_sent() {
-    data_header(1, NO_CREDIT, 0, &[], false);
+    data_header(1, NO_CREDIT, 0, drx_protocol::codec::Codec::Raw, &[], false);
 }
 
 #[test]
 #[should_panic(expected = "at most 262144 are allowed")]
 fn an_oversized_payload_is_never_sent() {
-    data_header(1, NO_CREDIT, 0, &[Bytes::from(vec![0; MAX_PAYLOAD]), Bytes::from_static(b"x")], false);
+    data_header(
+        1,
+        NO_CREDIT,
+        0,
+        drx_protocol::codec::Codec::Raw,
+        &[Bytes::from(vec![0; MAX_PAYLOAD]), Bytes::from_static(b"x")],
+        false,
+    );
 }
 
 /// A header written field by field, as a peer with other ideas would.

@@ -15,7 +15,9 @@ use drx::control::{ControlSocket, Identity, Limits, Server};
 use drx::daemon::{Failure, RelayHandle, WISHES, Wish, serve};
 use drx::{logging, signals};
 use drx_actors::api::{Operate, Refusal, Resize, Resized, Shutdown, Snapshot, Unflushed};
-use drx_protocol::report::{BabReport, ChannelReport, RelayReport, ResourceReport, select};
+use drx_protocol::report::{
+    BabReport, ChannelReport, CompressionReport, RelayReport, ResourceReport, select,
+};
 use drx_protocol::{ChannelType, Lane, LinkId, Role, State};
 use serde_json::Value;
 use slog::o;
@@ -157,6 +159,7 @@ fn channel(resource: &str, role: Role, channel_type: ChannelType) -> ChannelRepo
         remote: Some(State::Established.into()),
         bytes_out: 1 << 30,
         bytes_in: 4096,
+        compression: CompressionReport::default(),
         stale_frames: 0,
         resumes: 0,
         strays: 0,

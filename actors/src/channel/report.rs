@@ -61,6 +61,7 @@ impl ChannelActor {
             remote: self.remote,
             bytes_out: counters.bytes_out.get(),
             bytes_in: counters.bytes_in.get(),
+            compression: counters.compression.get(),
             stale_frames: counters.stale_frames.get(),
             resumes: self.memory.resumes.get(),
             strays: self.memory.strays.get(),

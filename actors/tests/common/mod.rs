@@ -13,6 +13,7 @@ use drx_actors::api::{
 };
 use drx_actors::net::{Congestion, Listener, MemoryNet, Net, SocketOptions, Stream};
 use drx_actors::relay::Relay;
+use drx_protocol::codec::Compression;
 use drx_protocol::names::{ChannelType, Lane, Role};
 use drx_protocol::report::{ChannelReport, ResourceReport};
 use drx_protocol::restart::{Policy, Settings as RestartSettings};
@@ -57,6 +58,7 @@ pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings 
             window: 16 << 20,
             congestion: Congestion::System,
             checksum: true,
+            compression: Compression::None,
         },
         restart: Policy::new(restart).unwrap(),
     }
