@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use drx_protocol::codec::{Choice, Codec, Compression, Load, Packer};
 use drx_protocol::frame::Payload;
-use drx_protocol::report::CompressionReport;
 use slog::{Logger, info, warn};
 use tokio::time::Instant;
 
@@ -76,9 +75,11 @@ impl Packing {
         }
         self.load.payload += length as u64;
         self.load.wire += body.len() as u64;
-        let CompressionReport { payload, wire, .. } = self.counters.compression.get();
-        let (payload, wire) = (payload + length as u64, wire + body.len() as u64);
-        self.counters.compression.set(CompressionReport { with: compression, payload, wire });
+        let mut report = self.counters.compression.get();
+        report.with = compression;
+        report.payload += length as u64;
+        report.wire += body.len() as u64;
+        self.counters.compression.set(report);
         (codec, body)
     }
 

@@ -146,7 +146,9 @@ impl ChannelReport {
 /// How a channel packs what it sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompressionReport {
-    /// With what, now; with `auto`, what that has chosen.
+    /// As the operator wants it.
+    pub wanted: Compression,
+    /// With what it packs; with `auto`, what that has chosen.
     pub with: Compression,
     /// Bytes of bsr's that were given to the link since the channel started; those that were sent again count again.
     pub payload: u64,

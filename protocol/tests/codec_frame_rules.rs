@@ -33,7 +33,8 @@ fn unknown_flags() {
 
 #[test]
 fn reserved_bits() {
-    for bit in 0..16 {
+    // The upper half is the codec.
+    for bit in 0..8 {
         let header = Raw { reserved: 1 << bit, ..PING }.header();
         assert_eq!(refused(&header), FrameError::ReservedBits(FrameType::Ping));
     }

@@ -109,7 +109,10 @@ impl Resource {
             remote: None,
             bytes_out: 0,
             bytes_in: 0,
-            compression: CompressionReport::default(),
+            compression: CompressionReport {
+                wanted: self.terms.compression.get(),
+                ..CompressionReport::default()
+            },
             stale_frames: 0,
             resumes: lane.memory.resumes.get(),
             strays: lane.memory.strays.get(),
