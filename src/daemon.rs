@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, MailboxError, Recipient};
-use drx_actors::api::{Operate, Resize, Settings, Shutdown, Snapshot, Unflushed};
+use drx_actors::api::{
+    Add, Describe, Operate, Remove, Resize, SetProxy, Settings, Shutdown, Snapshot, Unflushed,
+};
 use drx_actors::net::TcpNet;
 use drx_actors::relay::Relay;
 use drx_config::Config;
@@ -15,7 +17,7 @@ use slog::{Logger, info, o, warn};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
-use crate::control::{ControlSocket, Identity, Limits, Server};
+use crate::control::{Additions, ControlSocket, Identity, Limits, Server};
 use crate::settings::{SettingsError, settings};
 use crate::{logging, signals};
 
@@ -28,6 +30,14 @@ pub struct RelayHandle {
     pub operate: Recipient<Operate>,
     /// Makes its BABs larger or smaller.
     pub resize: Recipient<Resize>,
+    /// Adds a connection.
+    pub add: Recipient<Add>,
+    /// Removes one.
+    pub remove: Recipient<Remove>,
+    /// Tells the settings in force.
+    pub describe: Recipient<Describe>,
+    /// Keeps proxy settings.
+    pub set_proxy: Recipient<SetProxy>,
     /// Stops it.
     pub shutdown: Recipient<Shutdown>,
 }
@@ -40,12 +50,20 @@ impl RelayHandle {
             + Handler<Snapshot>
             + Handler<Operate>
             + Handler<Resize>
+            + Handler<Add>
+            + Handler<Remove>
+            + Handler<Describe>
+            + Handler<SetProxy>
             + Handler<Shutdown>,
     {
         RelayHandle {
             snapshot: relay.clone().recipient(),
             operate: relay.clone().recipient(),
             resize: relay.clone().recipient(),
+            add: relay.clone().recipient(),
+            remove: relay.clone().recipient(),
+            describe: relay.clone().recipient(),
+            set_proxy: relay.clone().recipient(),
             shutdown: relay.recipient(),
         }
     }
@@ -86,7 +104,7 @@ pub enum Wish {
 pub fn run(config: &Config) -> Result<(), Failure> {
     let settings = settings(config)?;
     let socket = ControlSocket::claim(&config.control.socket).map_err(Failure::start)?;
-    let (root, _flush) = logging::open(&config.log).map_err(Failure::start)?;
+    let (root, flush) = logging::open(&config.log).map_err(Failure::start)?;
     let log = root.new(o!("node" => settings.node.clone()));
     logging::log_panics(log.clone());
     announce(config, &settings, socket.path(), &log);
@@ -98,7 +116,16 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         let identity = Identity { version: VERSION.to_owned(), node: settings.node.clone() };
         let relay = start(settings, &log);
         let limits = Limits::default();
-        let server = Server { identity, limits, relay: relay.clone(), wishes: wish, log: log.clone() };
+        let additions = Additions::new(config.defaults.clone(), drx_config::is_local);
+        let server = Server {
+            identity,
+            limits,
+            relay: relay.clone(),
+            additions,
+            wishes: wish,
+            log: log.clone(),
+            threshold: flush.threshold(),
+        };
         serve(&socket, server, relay, wishes, &log).await
     });
     match &ran {

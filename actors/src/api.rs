@@ -53,6 +53,30 @@ pub struct ResourceSettings {
     pub proxy: Proxy,
 }
 
+impl ResourceSettings {
+    /// The connection's name, `RESOURCE-REMOTE-LOCAL`. The two DRX have it in either order.
+    pub fn connection(&self) -> String {
+        let ResourceSettings { name, remote, local, .. } = self;
+        format!("{name}-{remote}-{local}")
+    }
+
+    /// Whether a name that an operator gave is this resource's or this connection's, matched whole; or `all`.
+    pub fn is_named(&self, name: &str) -> bool {
+        name == "all" || name == self.name || name == self.connection()
+    }
+
+    /// Whether it is the same connection, with whatever addresses.
+    pub fn is_same_connection(&self, other: &ResourceSettings) -> bool {
+        (&self.name, &self.remote, &self.local) == (&other.name, &other.remote, &other.local)
+    }
+
+    /// `inside`, `outside`, `peer`, `bsr` for people, each with its name.
+    pub fn addresses(&self) -> String {
+        let ResourceSettings { inside, outside, peer, bsr, .. } = self;
+        format!("inside {inside}, outside {outside}, peer {peer}, bsr {bsr}")
+    }
+}
+
 /// Proxy settings as they were written. The relay keeps them for whoever asks (`show proxy-settings`): what of them
 /// is in force stands in the other settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -184,6 +208,17 @@ pub struct Resized {
     pub held: u64,
 }
 
+/// Changes what links pack with, from the next payload on: answered with the connections that it is for, once it is in
+/// force there.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Vec<String>, Refusal>")]
+pub struct Compress {
+    /// A resource's or connection's name, matched whole, or `all`.
+    pub name: String,
+    /// From now on.
+    pub compression: Compression,
+}
+
 /// Why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -204,10 +239,31 @@ pub enum Refusal {
     /// Some BABs were not resized.
     #[error("{0}")]
     NotResized(String),
+    /// It is being flushed, and then it is gone.
+    #[error("\"{0}\" is being removed")]
+    BeingRemoved(String),
+    /// A connection of that name is there.
+    #[error("{connection} is there already, with {present}; asked for was {wanted}")]
+    OtherAddresses {
+        /// Its name.
+        connection: String,
+        /// Its addresses.
+        present: String,
+        /// Those that it should have had.
+        wanted: String,
+    },
+    /// Another connection has this `inside`.
+    #[error("inside {inside} is {owner}'s already")]
+    InsideTaken {
+        /// The address.
+        inside: SocketAddr,
+        /// Whose it is.
+        owner: String,
+    },
 }
 
 /// Adds a resource while the relay runs. The same one again changes nothing; one of the same connection with other
-/// addresses is refused.
+/// addresses is refused. Answered when its channels have begun.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Added, Refusal>")]
 pub struct Add(pub Box<ResourceSettings>);
@@ -221,8 +277,9 @@ pub enum Added {
     Same,
 }
 
-/// Removes one connection: its session is flushed, and then it is gone. Answered at once. Its addresses are free when
-/// it is gone; an [`Add`] that wants them earlier cuts the flush short.
+/// Removes one connection: its session is flushed, and then it is gone. Answered at once; again, while it is being
+/// flushed, it changes nothing. Its addresses are free when it is gone; an [`Add`] that wants its name or its `inside`
+/// earlier cuts the flush short.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct Remove {

@@ -3,7 +3,7 @@
 //! A stranger costs a socket, 4 KiB and 5 s, and never sees a BAB (docs/link.md 2). Only a handshake
 //! that names a resource of ours, between the right nodes, reaches that resource's supervisor.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub(crate) struct Routes(pub(crate) Vec<Route>);
 pub(crate) struct Route {
     pub(crate) resource: String,
     pub(crate) remote: String,
+    pub(crate) local: String,
     pub(crate) supervisor: Recipient<DrxDialled>,
 }
 
@@ -193,22 +194,21 @@ impl Outside {
 
     fn route(&mut self, stream: Box<dyn Stream>, hello: Hello, from: SocketAddr) {
         let (resource, remote) = (hello.resource.as_str(), hello.from.as_str());
-        let (refusal, sentence) = match self.routes.get(resource) {
-            None => (Refusal::UnknownResource, format!("{} has no resource {resource}", self.node)),
-            Some(routes) => match routes.iter().find(|route| route.remote == remote) {
-                Some(route) if hello.to.as_str() == self.node => {
-                    let Ok(stream) = stream.detach() else { return };
-                    route.supervisor.do_send(DrxDialled { stream, hello, from: from.to_string() });
-                    return;
-                }
-                Some(_) => {
-                    (Refusal::NamesDoNotMatch, format!("this node is {}, not {}", self.node, hello.to))
-                }
-                None => (
-                    Refusal::NamesDoNotMatch,
-                    format!("resource {resource} is shared with {}, not with {remote}", names(routes)),
-                ),
-            },
+        let routes = self.routes.get(resource).map(Vec::as_slice).unwrap_or_default();
+        let shared: Vec<_> = routes.iter().filter(|route| route.remote == remote).collect();
+        if let Some(route) = shared.iter().find(|route| route.local == hello.to.as_str()) {
+            let Ok(stream) = stream.detach() else { return };
+            return route.supervisor.do_send(DrxDialled { stream, hello, from: from.to_string() });
+        }
+        let (refusal, sentence) = if routes.is_empty() {
+            (Refusal::UnknownResource, format!("{} has no resource {resource}", self.node))
+        } else if shared.is_empty() {
+            let remotes = names(routes.iter().map(|route| &route.remote));
+            let sentence = format!("resource {resource} is shared with {remotes}, not with {remote}");
+            (Refusal::NamesDoNotMatch, sentence)
+        } else {
+            let locals = names(shared.iter().map(|route| &route.local));
+            (Refusal::NamesDoNotMatch, format!("this node is {locals}, not {}", hello.to))
         };
         if let Some(unsaid) = self.quiet.may_say(from.ip()) {
             warn!(self.log, "refused a dial of another DRX"; "from" => %from, "resource" => resource,
@@ -218,8 +218,9 @@ impl Outside {
     }
 }
 
-fn names(routes: &[Route]) -> String {
-    routes.iter().map(|route| route.remote.as_str()).collect::<Vec<_>>().join(", ")
+/// Each once.
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// Begins with the listener: spawned earlier it would have had its turn before there is one, and nobody

@@ -1,5 +1,17 @@
 //! The relay: the root of the actors. It spreads the resources over the arbiters, restarts a
 //! supervisor that panics, and answers the operator.
+//!
+//! ```text
+//! members    resources that are added and removed while it runs
+//! outsides   the listeners for other DRX, which come and go with them
+//! operator   what an operator, a shutdown or a test wants of them
+//! resizing   their BABs made larger or smaller
+//! ```
+
+mod members;
+mod operator;
+mod outsides;
+mod resizing;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,26 +19,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture,
-    WrapFuture,
-};
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix_rt::Arbiter;
 use drx_protocol::names::Epoch;
-use drx_protocol::report::{RelayReport, size as shown};
+use drx_protocol::report::RelayReport;
 use drx_protocol::restart::{Restarts, Verdict};
 use futures_util::future::join_all;
-use slog::{Logger, error, info};
+use slog::{Logger, error};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use crate::api::{
-    Operate, Panic, Refusal, Resize, Resized, ResourceSettings, Settings, Shutdown, Snapshot, Unflushed, Verb,
-};
-use crate::budget::META_BAB;
+use crate::api::{ResourceSettings, Settings, Snapshot};
 use crate::child::{Child, ChildExited, spawn, spawn_on};
-use crate::net::{Net, SocketOptions};
-use crate::outside::{ListenTrouble, Outside, Route, Routes};
-use crate::resource::{Held, ReportAll, Resource, Seed, SetSize, SizeInForce, StrikeIn, Want};
+use crate::net::Net;
+use crate::resource::{ReportAll, Resource, Seed};
+use members::Leaving;
+use outsides::Listening;
 
 /// One relay. Started on the system's arbiter; ends when it is dropped with its system.
 pub struct Relay {
@@ -37,16 +45,24 @@ pub struct Relay {
     dials: Arc<AtomicU64>,
     started: Instant,
     arbiters: Vec<Arbiter>,
-    resources: Vec<Supervised>,
+    /// Resources are told apart by numbers that are used once: what is said of one that was removed must
+    /// not be taken for another one's.
+    last_id: Id,
+    resources: BTreeMap<Id, Supervised>,
+    /// Removed, and not gone yet.
+    leaving: BTreeMap<Id, Leaving>,
     outsides: BTreeMap<SocketAddr, Listening>,
     faults_allowed: bool,
     shutting_down: bool,
 }
 
+type Id = u64;
+
 /// A resource supervisor across its generations.
 struct Supervised {
     settings: ResourceSettings,
-    arbiter: Option<ArbiterHandle>,
+    /// Which of the relay's arbiters it is on; none: the relay's own.
+    arbiter: Option<usize>,
     child: Option<Child<Resource>>,
     generation: u64,
     restarts: Restarts,
@@ -54,24 +70,16 @@ struct Supervised {
     up: bool,
     /// The BAB is being resized; `settings` claims the larger size until that is done.
     resizing: bool,
-}
-
-struct Listening {
-    child: Option<Child<Outside>>,
-    generation: u64,
+    /// Whose addresses it waits for, before it begins.
+    waits_for: Vec<Id>,
+    /// Who added it, and wants to hear when it begins.
+    announced: Option<oneshot::Sender<()>>,
 }
 
 #[derive(Message)]
 #[rtype(result = "()")]
 struct ResourceExited {
-    index: usize,
-    exited: ChildExited,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct OutsideExited {
-    at: SocketAddr,
+    id: Id,
     exited: ChildExited,
 }
 
@@ -87,14 +95,16 @@ impl Relay {
             dials: Arc::default(),
             started: Instant::now(),
             arbiters: Vec::new(),
-            resources: Vec::new(),
+            last_id: 0,
+            resources: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             outsides: BTreeMap::new(),
             faults_allowed: false,
             shutting_down: false,
         }
     }
 
-    /// The same with [`Panic`] allowed: for the demo and for tests only.
+    /// The same with [`Panic`](crate::api::Panic) allowed: for the demo and for tests only.
     pub fn with_faults(mut self) -> Relay {
         self.faults_allowed = true;
         self
@@ -106,15 +116,44 @@ impl Relay {
         self
     }
 
-    fn start_resource(&mut self, index: usize, ctx: &mut Context<Self>) {
+    /// Takes a resource in, without starting it.
+    fn enroll(&mut self, settings: ResourceSettings) -> Id {
+        self.last_id += 1;
+        let supervised = Supervised {
+            arbiter: self.idlest_arbiter(),
+            child: None,
+            generation: 0,
+            restarts: Restarts::new(settings.restart),
+            up: true,
+            resizing: false,
+            waits_for: Vec::new(),
+            announced: None,
+            settings,
+        };
+        self.resources.insert(self.last_id, supervised);
+        self.last_id
+    }
+
+    /// The arbiter with the fewest resources on it.
+    fn idlest_arbiter(&self) -> Option<usize> {
+        let load = |arbiter| self.members().filter(|one| one.arbiter == Some(arbiter)).count();
+        (0..self.arbiters.len()).min_by_key(|&arbiter| load(arbiter))
+    }
+
+    /// Every resource that has channels, also those that are being removed.
+    fn members(&self) -> impl Iterator<Item = &Supervised> {
+        let leaving = self.leaving.values().filter(|leaving| !leaving.is_cut_short());
+        self.resources.values().chain(leaving.map(|leaving| &leaving.supervised))
+    }
+
+    fn start_resource(&mut self, id: Id, ctx: &mut Context<Self>) {
+        let Some(supervised) = self.resources.get_mut(&id) else { return }; // removed in its back-off
         if self.shutting_down {
             return; // it was in its back-off when that began
         }
-        let supervised = &mut self.resources[index];
         supervised.generation += 1;
         let generation = supervised.generation;
         let seed = Seed {
-            node: self.settings.node.clone(),
             settings: supervised.settings.clone(),
             net: Arc::clone(&self.net),
             epoch: self.epoch,
@@ -123,90 +162,19 @@ impl Relay {
             up: supervised.up,
         };
         let relay = ctx.address();
-        let on_exit = move |exited| relay.do_send(ResourceExited { index, exited });
-        let child = match &supervised.arbiter {
-            Some(arbiter) => spawn_on(arbiter, generation, on_exit, move |_| Resource::new(seed)),
+        let on_exit = move |exited| relay.do_send(ResourceExited { id, exited });
+        let arbiter = supervised.arbiter.and_then(|arbiter| self.arbiters.get(arbiter));
+        let child = match arbiter {
+            Some(arbiter) => spawn_on(&arbiter.handle(), generation, on_exit, move |_| Resource::new(seed)),
             None => spawn(generation, on_exit, move |_| Resource::new(seed)),
         };
+        let outside = supervised.settings.outside;
         supervised.child = Some(child);
-    }
-
-    fn start_outside(&mut self, at: SocketAddr, ctx: &mut Context<Self>) {
-        if self.shutting_down {
-            return;
+        if let Some(announced) = supervised.announced.take() {
+            let _ = announced.send(()); // who asked may have gone away
         }
-        let generation = self.outsides.get(&at).map_or(0, |listening| listening.generation) + 1;
-        let (node, net, log) = (self.settings.node.clone(), Arc::clone(&self.net), self.log.clone());
-        let congestion = self
-            .resources
-            .iter()
-            .find(|supervised| supervised.settings.outside == at)
-            .map(|supervised| supervised.settings.link.congestion.clone());
-        let mut options = SocketOptions::link();
-        if let Some(congestion) = congestion {
-            options.congestion = congestion;
-        }
-        let (relay, owner) = (ctx.address(), ctx.address().recipient());
-        let child = spawn(
-            generation,
-            move |exited| relay.do_send(OutsideExited { at, exited }),
-            move |_| Outside::new(at, node, net, options, log, owner),
-        );
-        self.outsides.insert(at, Listening { child: Some(child), generation });
-        self.route(at);
-    }
-
-    fn resized(&mut self, answers: Vec<(usize, SizeInForce)>) -> Result<Vec<Resized>, Refusal> {
-        let (mut resized, mut refused) = (Vec::new(), Vec::new());
-        for (index, SizeInForce { size, held, refused: why }) in answers {
-            let Some(supervised) = self.resources.get_mut(index) else { continue };
-            supervised.settings.bab.size = size;
-            supervised.resizing = false;
-            let connection = self.connection(&self.resources[index].settings);
-            match why {
-                Some(why) => refused.push(format!("{connection} keeps {}: {why}", shown(size))),
-                None => resized.push(Resized { connection, size, held }),
-            }
-        }
-        if refused.is_empty() { Ok(resized) } else { Err(Refusal::NotResized(refused.join("; "))) }
-    }
-
-    fn route(&self, at: SocketAddr) {
-        let routes = self
-            .resources
-            .iter()
-            .filter(|supervised| supervised.settings.outside == at)
-            .filter_map(|supervised| {
-                Some(Route {
-                    resource: supervised.settings.name.clone(),
-                    remote: supervised.settings.remote.clone(),
-                    supervisor: supervised.child.as_ref()?.addr().clone().recipient(),
-                })
-            })
-            .collect();
-        if let Some(child) = self.outsides.get(&at).and_then(|listening| listening.child.as_ref()) {
-            child.addr().do_send(Routes(routes));
-        }
-    }
-
-    fn connection(&self, settings: &ResourceSettings) -> String {
-        format!("{}-{}-{}", settings.name, settings.remote, self.settings.node)
-    }
-
-    /// What all BABs take if the `chosen` ones have `size`.
-    fn total_with(&self, chosen: &[usize], size: u64) -> u64 {
-        let sizes = self.resources.iter().enumerate().map(|(index, supervised)| {
-            let own = supervised.settings.bab.size;
-            if chosen.contains(&index) { size } else { own }
-        });
-        sizes.fold(0, |sum: u64, size| sum.saturating_add(size).saturating_add(META_BAB))
-    }
-
-    fn chosen(&self, name: &str) -> Vec<usize> {
-        let named = |settings: &ResourceSettings| {
-            name == "all" || name == settings.name || name == self.connection(settings)
-        };
-        (0..self.resources.len()).filter(|&index| named(&self.resources[index].settings)).collect()
+        self.listen_or_route(outside, ctx);
+        self.tell_trouble(id, outside);
     }
 }
 
@@ -215,33 +183,15 @@ impl Actor for Relay {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.arbiters = (0..self.settings.arbiters).map(|_| Arbiter::new()).collect();
-        for (index, settings) in self.settings.resources.clone().into_iter().enumerate() {
-            let arbiter =
-                (!self.arbiters.is_empty()).then(|| self.arbiters[index % self.arbiters.len()].handle());
-            let restarts = Restarts::new(settings.restart);
-            let supervised = Supervised {
-                settings,
-                arbiter,
-                child: None,
-                generation: 0,
-                restarts,
-                up: true,
-                resizing: false,
-            };
-            self.resources.push(supervised);
-            self.start_resource(index, ctx);
-        }
-        let mut outsides: Vec<_> =
-            self.resources.iter().map(|supervised| supervised.settings.outside).collect();
-        outsides.sort_unstable();
-        outsides.dedup();
-        for at in outsides {
-            self.start_outside(at, ctx);
+        for settings in std::mem::take(&mut self.settings.resources) {
+            let id = self.enroll(settings);
+            self.start_resource(id, ctx);
         }
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
         self.resources.clear();
+        self.leaving.clear();
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
@@ -251,14 +201,20 @@ impl Actor for Relay {
 impl Handler<ResourceExited> for Relay {
     type Result = ();
 
-    fn handle(&mut self, ResourceExited { index, exited }: ResourceExited, ctx: &mut Context<Self>) {
+    fn handle(&mut self, ResourceExited { id, exited }: ResourceExited, ctx: &mut Context<Self>) {
+        if self.shutting_down {
+            return;
+        }
+        if self.leaving.contains_key(&id) {
+            return self.left(id, &exited, ctx);
+        }
         let now = self.started.elapsed();
-        let Some(supervised) = self.resources.get_mut(index) else { return };
-        if supervised.child.as_ref().map(Child::generation) != Some(exited.generation) || self.shutting_down {
+        let Some(supervised) = self.resources.get_mut(&id) else { return };
+        if supervised.child.as_ref().map(Child::generation) != Some(exited.generation) {
             return;
         }
         supervised.child = None;
-        let (name, outside) = (supervised.settings.name.clone(), supervised.settings.outside);
+        let name = supervised.settings.name.clone();
         let delay = match supervised.restarts.failed(now, fastrand::f64()) {
             Verdict::After(delay) => delay,
             Verdict::GiveUp => {
@@ -270,40 +226,7 @@ impl Handler<ResourceExited> for Relay {
         };
         error!(self.log, "restarting the resource's supervisor"; "resource" => name, "failed" => %exited.exit,
             "delay" => format!("{delay:.1?}"));
-        ctx.run_later(delay, move |relay, ctx| {
-            relay.start_resource(index, ctx);
-            relay.route(outside);
-        });
-    }
-}
-
-impl Handler<OutsideExited> for Relay {
-    type Result = ();
-
-    fn handle(&mut self, OutsideExited { at, exited }: OutsideExited, ctx: &mut Context<Self>) {
-        let Some(listening) =
-            self.outsides.get_mut(&at).filter(|listening| listening.generation == exited.generation)
-        else {
-            return;
-        };
-        listening.child = None;
-        if !self.shutting_down {
-            error!(self.log, "restarting the listener for other DRX"; "outside" => %at, "failed" => %exited.exit);
-            ctx.run_later(OUTSIDE_AGAIN, move |relay, ctx| relay.start_outside(at, ctx));
-        }
-    }
-}
-
-impl Handler<ListenTrouble> for Relay {
-    type Result = ();
-
-    fn handle(&mut self, trouble: ListenTrouble, _: &mut Context<Self>) {
-        for supervised in self.resources.iter().filter(|supervised| supervised.settings.outside == trouble.at)
-        {
-            if let Some(child) = &supervised.child {
-                child.addr().do_send(trouble.clone());
-            }
-        }
+        ctx.run_later(delay, move |relay, ctx| relay.start_resource(id, ctx));
     }
 }
 
@@ -312,11 +235,8 @@ impl Handler<Snapshot> for Relay {
 
     fn handle(&mut self, _: Snapshot, _: &mut Context<Self>) -> ResponseFuture<RelayReport> {
         let (node, uptime_seconds) = (self.settings.node.clone(), self.started.elapsed().as_secs_f64());
-        let asked: Vec<_> = self
-            .resources
-            .iter()
-            .filter_map(|supervised| Some(supervised.child.as_ref()?.addr().send(ReportAll)))
-            .collect();
+        let children = self.members().filter_map(|supervised| supervised.child.as_ref());
+        let asked: Vec<_> = children.map(|child| child.addr().send(ReportAll)).collect();
         Box::pin(async move {
             let answers = join_all(asked.into_iter().map(|asked| timeout(ANSWERS_WITHIN, asked))).await;
             RelayReport {
@@ -326,126 +246,6 @@ impl Handler<Snapshot> for Relay {
                 resources: answers.into_iter().filter_map(|answer| answer.ok()?.ok()).collect(),
             }
         })
-    }
-}
-
-impl Handler<Operate> for Relay {
-    type Result = ResponseFuture<Result<(), Refusal>>;
-
-    fn handle(&mut self, operate: Operate, _: &mut Context<Self>) -> ResponseFuture<Result<(), Refusal>> {
-        let chosen = self.chosen(&operate.name);
-        let refusal = if self.shutting_down {
-            Some(Refusal::ShuttingDown)
-        } else if chosen.is_empty() && operate.name != "all" {
-            Some(Refusal::UnknownName(operate.name))
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            return Box::pin(async { Err(refusal) });
-        }
-        let mut asked = Vec::new();
-        for index in chosen {
-            let supervised = &mut self.resources[index];
-            supervised.up = operate.verb != Verb::Down;
-            if operate.verb != Verb::Down {
-                supervised.restarts.reset();
-            }
-            if let Some(child) = &supervised.child {
-                asked.push(child.addr().send(Want { verb: operate.verb, wait: operate.wait }));
-            }
-        }
-        Box::pin(async move {
-            join_all(asked).await; // a supervisor that panics meanwhile comes back as it was wanted
-            Ok(())
-        })
-    }
-}
-
-impl Handler<Resize> for Relay {
-    type Result = ResponseActFuture<Self, Result<Vec<Resized>, Refusal>>;
-
-    fn handle(&mut self, Resize { name, size }: Resize, _: &mut Context<Self>) -> Self::Result {
-        let chosen = self.chosen(&name);
-        let (needed, total) = (self.total_with(&chosen, size), self.settings.bab_total);
-        let grows = chosen.iter().any(|&index| self.resources[index].settings.bab.size < size);
-        let refusal = if self.shutting_down {
-            Some(Refusal::ShuttingDown)
-        } else if chosen.is_empty() && name != "all" {
-            Some(Refusal::UnknownName(name))
-        } else if grows && needed > total {
-            Some(Refusal::OverTotal { needed, total })
-        } else if chosen.iter().any(|&index| self.resources[index].resizing) {
-            Some(Refusal::NotResized("its size is being changed already".to_owned()))
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            return Box::pin(async { Err(refusal) }.into_actor(self));
-        }
-        let mut asked = Vec::new();
-        for index in chosen {
-            let supervised = &mut self.resources[index];
-            // Claimed before it is there, so that two at a time cannot pass the total together.
-            supervised.settings.bab.size = size;
-            supervised.resizing = true;
-            let answer = supervised.child.as_ref().map(|child| child.addr().send(SetSize(size)));
-            asked.push(async move {
-                // A supervisor that is away comes back with what is claimed.
-                let away = SizeInForce { size, held: 0, refused: None };
-                let in_force = match answer {
-                    Some(answer) => answer.await.unwrap_or(away),
-                    None => away,
-                };
-                (index, in_force)
-            });
-        }
-        Box::pin(join_all(asked).into_actor(self).map(|answers, relay, _| relay.resized(answers)))
-    }
-}
-
-impl Handler<Shutdown> for Relay {
-    type Result = ResponseFuture<Unflushed>;
-
-    fn handle(&mut self, Shutdown { at_once }: Shutdown, _: &mut Context<Self>) -> ResponseFuture<Unflushed> {
-        if !std::mem::replace(&mut self.shutting_down, true) {
-            info!(self.log, "shutting down"; "at_once" => at_once);
-        }
-        self.outsides.clear();
-        let children: Vec<_> = self
-            .resources
-            .iter()
-            .filter_map(|supervised| Some(supervised.child.as_ref()?.addr().clone()))
-            .collect();
-        if at_once {
-            let ending = std::mem::take(&mut self.resources);
-            return Box::pin(async move {
-                let held =
-                    join_all(children.iter().map(|child| timeout(ANSWERS_WITHIN, child.send(Held)))).await;
-                // Not before: who is let go answers nothing any more.
-                drop(ending);
-                Unflushed { bytes: held.into_iter().filter_map(|held| held.ok()?.ok()).sum() }
-            });
-        }
-        Box::pin(async move {
-            let down = children.iter().map(|child| child.send(Want { verb: Verb::Down, wait: true }));
-            Unflushed { bytes: join_all(down).await.into_iter().filter_map(Result::ok).sum() }
-        })
-    }
-}
-
-impl Handler<Panic> for Relay {
-    type Result = Result<(), Refusal>;
-
-    fn handle(&mut self, Panic { resource, victim }: Panic, _: &mut Context<Self>) -> Result<(), Refusal> {
-        let chosen = self.chosen(&resource);
-        if !self.faults_allowed || chosen.is_empty() {
-            return Err(Refusal::UnknownName(resource));
-        }
-        for child in chosen.into_iter().filter_map(|index| self.resources[index].child.as_ref()) {
-            child.addr().do_send(StrikeIn(victim));
-        }
-        Ok(())
     }
 }
 
@@ -459,7 +259,5 @@ fn new_epoch() -> Epoch {
 /// Before a supervisor that failed too often comes back: not at once, or one that cannot even be built
 /// would keep an arbiter and the log busy.
 const FAILED_AGAIN: Duration = Duration::from_secs(1);
-/// After the listener for other relays broke.
-const OUTSIDE_AGAIN: Duration = Duration::from_secs(1);
 /// A supervisor that is stuck does not hold up what is said of the others.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);

@@ -10,7 +10,7 @@ mod report;
 mod reservation;
 
 use lane::{Lane, said};
-pub(crate) use operator::{Held, StrikeIn, Want};
+pub(crate) use operator::{Held, SetCompression, StrikeIn, Want};
 pub(crate) use report::ReportAll;
 use reservation::Reservation;
 pub(crate) use reservation::{SetSize, SizeInForce};
@@ -47,7 +47,6 @@ use crate::task::Task;
 
 /// What a supervisor is made of; crosses to its arbiter.
 pub(crate) struct Seed {
-    pub(crate) node: String,
     pub(crate) settings: ResourceSettings,
     pub(crate) net: Arc<dyn Net>,
     pub(crate) epoch: Epoch,
@@ -88,7 +87,6 @@ impl Resource {
     pub(crate) fn new(seed: Seed) -> Resource {
         let log = seed.log.new(o!("resource" => seed.settings.name.clone()));
         let terms = Rc::new(Terms {
-            node: seed.node,
             data: Rc::new(Budget::backed(seed.settings.bab.size, &seed.settings.bab.backing)),
             meta: Rc::new(Budget::new(META_BAB)),
             net: seed.net,

@@ -21,13 +21,18 @@ pub(crate) fn check(
         check_reserve(view, spots);
     }
     let addresses: Vec<Addresses> = resources.iter().map(|(_, view)| Addresses::of(view)).collect();
-    for own in &addresses {
+    check_addresses(&addresses, is_local, spots);
+    check_names(resources, spots);
+    check_sum(merged, resources, spots);
+}
+
+/// Checks the addresses of resources, each by itself and all together.
+pub(crate) fn check_addresses(addresses: &[Addresses], is_local: fn(IpAddr) -> bool, spots: &mut Spots) {
+    for own in addresses {
         own.check_families(spots);
     }
-    check_names(resources, spots);
-    check_listeners(&addresses, spots);
-    check_bsr_ports(&addresses, is_local, spots);
-    check_sum(merged, resources, spots);
+    check_listeners(addresses, spots);
+    check_bsr_ports(addresses, is_local, spots);
 }
 
 /// Resources whose other side would be this node: it works for nobody but somebody who tests.
@@ -86,11 +91,11 @@ fn check_names(resources: &[(Spot, View)], spots: &mut Spots) {
 }
 
 /// A resource's addresses, as far as they could be read.
-struct Addresses {
-    bsr: Option<Found<SocketAddr>>,
-    inside: Option<Found<SocketAddr>>,
-    outside: Option<Found<SocketAddr>>,
-    peer: Option<Found<SocketAddr>>,
+pub(crate) struct Addresses {
+    pub(crate) bsr: Option<Found<SocketAddr>>,
+    pub(crate) inside: Option<Found<SocketAddr>>,
+    pub(crate) outside: Option<Found<SocketAddr>>,
+    pub(crate) peer: Option<Found<SocketAddr>>,
 }
 
 impl Addresses {

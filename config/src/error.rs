@@ -73,6 +73,8 @@ pub enum Place {
     Environment(String),
     /// On the command line, for this key.
     CommandLine(String),
+    /// In this connection, which was added while the relay runs.
+    Running(String),
     /// Nowhere: it is the default, or what the system says.
     Default,
 }
@@ -83,6 +85,7 @@ impl fmt::Display for Place {
             Place::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
             Place::Environment(variable) => f.write_str(variable),
             Place::CommandLine(key) => write!(f, "--{key}"),
+            Place::Running(connection) => f.write_str(connection),
             Place::Default => f.write_str("default"),
         }
     }

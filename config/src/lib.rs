@@ -14,6 +14,7 @@
 //! resolve    merged values to typed ones; checks: what no single value shows
 //! ```
 
+mod addition;
 mod checks;
 mod document;
 mod error;
@@ -28,10 +29,11 @@ mod spots;
 mod syntax;
 mod units;
 
+pub use addition::{Addition, check_addition};
 pub use error::{Error, Errors, Place, SourceLine};
 pub use model::{
-    Bab, Backing, Checksum, Config, CongestionControl, Control, Defaults, Level, Link, Log, META_BAB, Node,
-    Proxy, Reserve, Resource, Restart,
+    Bab, Backing, Checksum, Compression, Config, CongestionControl, Control, Defaults, Level, Link, Log,
+    META_BAB, Node, Proxy, Reserve, Resource, Restart,
 };
 pub use sources::{File, Sources, is_local, system_host_name};
 pub use units::{parse_size, parse_time, print_size, print_time};
@@ -42,6 +44,15 @@ pub use units::{parse_size, parse_time, print_size, print_time};
 /// What is wrong with it, and what would be right.
 pub fn bab_size(text: &str) -> Result<u64, String> {
     schema::read("bab", "size", text)
+}
+
+/// Reads a `log.level` that an operator gives while the daemon runs.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn log_level(text: &str) -> Result<Level, String> {
+    let wanted = "write critical, error, warning, info, debug or trace";
+    resolve::level(text).ok_or_else(|| format!("log.level: {text:?} is no level; {wanted}"))
 }
 
 /// Reads, merges and checks all sources.

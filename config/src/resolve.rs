@@ -11,8 +11,8 @@ use crate::error::{Errors, Place};
 use crate::kinds::{Checked, Kind};
 use crate::layers::Layers;
 use crate::model::{
-    Bab, Backing, Checksum, Config, CongestionControl, Control, Defaults, Level, Link, Log, Node, Proxy,
-    Reserve, Resource, Restart,
+    Bab, Backing, Checksum, Compression, Config, CongestionControl, Control, Defaults, Level, Link, Log,
+    Node, Proxy, Reserve, Resource, Restart,
 };
 use crate::schema::{self, RESOURCE_SECTIONS};
 use crate::sources::Sources;
@@ -199,6 +199,7 @@ fn link(view: &View) -> Option<Link> {
             "off" => Checksum::Off,
             _ => return None,
         },
+        compression: view.value("link", "compression")?,
         hold_pings: view.value("link", "hold_pings")?,
     })
 }
@@ -215,7 +216,8 @@ fn restart(view: &View) -> Option<Restart> {
     })
 }
 
-fn level(name: &str) -> Option<Level> {
+/// A level of its name.
+pub(crate) fn level(name: &str) -> Option<Level> {
     Some(match name {
         "critical" => Level::Critical,
         "error" => Level::Error,
@@ -253,4 +255,4 @@ macro_rules! from_checked {
     };
 }
 
-from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve, Flag bool);
+from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve, Compression Compression, Flag bool);

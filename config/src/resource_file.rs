@@ -2,6 +2,7 @@
 //! and what they say of proxies.
 //!
 //! ```text
+//! files      the texts, and where in them something is
 //! words      the text: words, braces, semicolons, comments, quotes
 //! tree       what a file is: statements of words, with further statements within
 //! parse      from words to the tree, as far as it can be understood; every error with its place
@@ -10,4 +11,13 @@
 //! meaning    who replicates with whom through which proxies, and what of it is this node's
 //! ```
 
+mod files;
+mod include;
+mod meaning;
+mod parse;
 pub mod tree;
+mod words;
+
+pub use files::{Fault, Files};
+pub use include::{Reading, parse_text, read};
+pub use meaning::{Connection, Facts, Located, Meaning, Part, meaning};

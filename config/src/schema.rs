@@ -119,7 +119,7 @@ pub(crate) static KEYS: [Key; 41] = {
         Key::new("link", "congestion_control", Congestion).default("auto"),
         Key::new("link", "checksum", Word(&["auto", "on", "off"])).default("auto"),
         Key::new("link", "hold_pings", Flag).default("false"),
-        Key::new("link", "compression", Compression).default("none").later(),
+        Key::new("link", "compression", Compression).default("none"),
         Key::new("link", "bandwidth", Size { min: 0, max: MAX_SIZE }).default("0").later(),
         Key::new("restart", "initial", Time { zero: false }).default("100ms"),
         Key::new("restart", "max", Time { zero: false }).default("10s"),

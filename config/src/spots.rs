@@ -26,6 +26,12 @@ impl Spot {
         Spot { place, key: key.to_owned(), line: None, rank }
     }
 
+    /// The same, with so many sources read before its own.
+    pub(crate) fn behind(mut self, sources: usize) -> Spot {
+        self.rank.0 += sources;
+        self
+    }
+
     pub(crate) fn error(&self, wrong: impl Into<String>, right: impl Into<String>) -> Error {
         Error {
             place: self.place.clone(),
@@ -70,6 +76,7 @@ impl Spots {
         match id.map(|id| &self.spots[id].place) {
             Some(place @ Place::File { .. }) => format!("at {place}"),
             Some(place @ (Place::Environment(_) | Place::CommandLine(_))) => format!("from {place}"),
+            Some(place @ Place::Running(_)) => format!("of {place}"),
             Some(Place::Default) | None => "by default".to_owned(),
         }
     }

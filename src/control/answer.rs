@@ -11,8 +11,11 @@ use serde_json::value::to_raw_value;
 use slog::{Logger, info};
 use tokio::time::timeout;
 
+use crate::control::connections;
 use crate::control::server::Server;
-use crate::control::{ALL, Accepted, InForce, Kind, Problem, Request, Response, Set, Target, Version};
+use crate::control::{
+    ALL, Accepted, InForce, Kind, Problem, Request, Response, Set, Target, Version, configuration, level,
+};
 use crate::daemon::Wish;
 
 /// Answers the request on `line`.
@@ -31,13 +34,13 @@ async fn carry_out(server: &Server, request: Request, log: &Logger) -> Result<Re
         Request::Down(target) => operate(server, Verb::Down, "down", target, log).await,
         Request::Restart(target) => operate(server, Verb::Restart, "restart", target, log).await,
         Request::Set { name, key, value } => set(server, name, key, &value, log).await,
-        Request::AddConnection(_)
-        | Request::RemoveConnection { .. }
-        | Request::ProxySettings { .. }
-        | Request::SetOption { .. }
-        | Request::SetPlugin { .. } => {
-            Err(Problem::new(Kind::NotAvailable, "connections cannot be added yet"))
+        Request::AddConnection(addition) => connections::add(server, addition, log).await,
+        Request::RemoveConnection { name } => connections::remove(server, name, log).await,
+        Request::ProxySettings { name } => connections::proxy_settings(server, name).await,
+        Request::SetOption { .. } | Request::SetPlugin { .. } => {
+            connections::change(server, request, log).await
         }
+        Request::Configuration {} => result(&configuration::answer(server).await?),
         Request::Version {} => {
             result(&Version { version: server.identity.version.clone(), node: server.identity.node.clone() })
         }
@@ -92,10 +95,13 @@ async fn set(
     value: &str,
     log: &Logger,
 ) -> Result<Response, Problem> {
+    if key == level::KEY {
+        return result(&level::set(server, &name, value, log)?);
+    }
     if key != SIZE {
         return Err(match LATER.contains(&key.as_str()) {
-            true => Problem::new(Kind::NotAvailable, format!("{key} cannot be set yet; {SIZE} can")),
-            false => Problem::new(Kind::BadValue, format!("there is no {key:?} to be set; {SIZE} can be")),
+            true => Problem::new(Kind::NotAvailable, format!("{key} cannot be set yet; {CAN} can")),
+            false => Problem::new(Kind::BadValue, format!("there is no {key:?} to be set; {CAN} can be")),
         });
     }
     let size = drx_config::bab_size(value).map_err(|wrong| Problem::new(Kind::BadValue, wrong))?;
@@ -118,7 +124,7 @@ async fn set(
 }
 
 /// Bounds the relay's time.
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     asked: impl Future<Output = Result<T, MailboxError>>,
 ) -> Result<T, Problem> {
@@ -128,11 +134,11 @@ async fn within<T>(
     }
 }
 
-fn accepted(command: &str, name: String, finished: bool) -> Result<Response, Problem> {
+pub(super) fn accepted(command: &str, name: String, finished: bool) -> Result<Response, Problem> {
     result(&Accepted { command: command.to_owned(), name, finished })
 }
 
-fn result(value: &impl Serialize) -> Result<Response, Problem> {
+pub(super) fn result(value: &impl Serialize) -> Result<Response, Problem> {
     let raw = to_raw_value(value);
     raw.map(Response::Result).map_err(|error| Problem::new(Kind::Failed, error.to_string()))
 }
@@ -152,7 +158,11 @@ impl From<Refusal> for Problem {
         let kind = match refusal {
             Refusal::UnknownName(_) => Kind::UnknownName,
             Refusal::ShuttingDown => Kind::ShuttingDown,
-            Refusal::OverTotal { .. } | Refusal::NotResized(_) => Kind::Refused,
+            Refusal::OverTotal { .. }
+            | Refusal::NotResized(_)
+            | Refusal::BeingRemoved(_)
+            | Refusal::OtherAddresses { .. }
+            | Refusal::InsideTaken { .. } => Kind::Refused,
         };
         Problem::new(kind, refusal.to_string())
     }
@@ -167,7 +177,9 @@ impl From<MailboxError> for Problem {
     }
 }
 
-/// What can be set while the relay runs.
+/// What can be set of a resource while it runs.
 const SIZE: &str = "bab.size";
 /// What will be.
-const LATER: [&str; 3] = ["link.compression", "link.bandwidth", "log.level"];
+const LATER: [&str; 2] = ["link.compression", "link.bandwidth"];
+/// In words.
+const CAN: &str = "bab.size and log.level";

@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::control::answer::answer;
 use crate::control::line::{Line, read_line};
-use crate::control::{ControlSocket, Kind, Problem, Response};
+use crate::control::{Additions, ControlSocket, Kind, Problem, Response};
 use crate::daemon::{RelayHandle, Wish};
+use crate::logging::Threshold;
 
 /// Who answers.
 #[derive(Clone, Debug)]
@@ -64,10 +65,14 @@ pub struct Server {
     pub limits: Limits,
     /// The relay.
     pub relay: RelayHandle,
+    /// What is added to it over the socket.
+    pub additions: Additions,
     /// To the daemon's main loop.
     pub wishes: mpsc::Sender<Wish>,
     /// The log.
     pub log: Logger,
+    /// How much of it is written.
+    pub threshold: Threshold,
 }
 
 impl Server {

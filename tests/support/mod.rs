@@ -1,4 +1,5 @@
-//! A daemon with everything but the relay, which is a fake that does what the test says.
+//! A daemon with everything but the relay, which is a fake that does what the test says; or with a real one
+//! over a network in memory.
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::future::pending;
@@ -11,16 +12,18 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, ResponseFuture};
-use drx::control::{ControlSocket, Identity, Limits, Server};
+use drx::control::{Additions, ControlSocket, Identity, Limits, Server};
 use drx::daemon::{Failure, RelayHandle, WISHES, Wish, serve};
 use drx::{logging, signals};
-use drx_actors::api::{Operate, Refusal, Resize, Resized, Shutdown, Snapshot, Unflushed};
+use drx_actors::api::{Operate, Refusal, Resize, Resized, Settings, Shutdown, Snapshot, Unflushed};
+use drx_actors::net::MemoryNet;
+use drx_actors::relay::Relay;
 use drx_protocol::report::{
     BabReport, ChannelReport, CompressionReport, RelayReport, ResourceReport, select,
 };
 use drx_protocol::{ChannelType, Lane, LinkId, Role, State};
 use serde_json::Value;
-use slog::o;
+use slog::{Logger, o};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
@@ -113,6 +116,13 @@ impl Handler<Shutdown> for Fake {
     }
 }
 
+/// node1's, with 1 GiB for its BABs.
+fn empty_relay(log: &Logger) -> Relay {
+    let settings =
+        Settings { node: "node1".to_owned(), resources: Vec::new(), bab_total: 1 << 30, arbiters: 0 };
+    Relay::new(settings, Arc::new(MemoryNet::new()), log.clone())
+}
+
 /// What the fake reports: r1, then r0, channels in disorder.
 pub fn report() -> RelayReport {
     let resource = |name: &str| ResourceReport {
@@ -186,7 +196,16 @@ impl Daemon {
         Daemon::start_with(Limits::default(), true)
     }
 
+    /// One whose relay is real and carries nothing yet.
+    pub fn with_relay() -> Daemon {
+        Daemon::start_as(Limits::default(), false, false)
+    }
+
     fn start_with(limits: Limits, with_signals: bool) -> Daemon {
+        Daemon::start_as(limits, with_signals, true)
+    }
+
+    fn start_as(limits: Limits, with_signals: bool, with_fake: bool) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("drx.sock");
         let log_file = dir.path().join("drx.log");
@@ -204,17 +223,36 @@ impl Daemon {
         let (fake, wish) = (Fake(Arc::clone(&script)), wishes.clone());
         let thread = thread::spawn(move || {
             let log_settings = drx_config::Log { level: drx_config::Level::Debug, file: Some(log_file) };
-            let (root, _flush) = logging::open(&log_settings).unwrap();
+            let (root, flush) = logging::open(&log_settings).unwrap();
             let log = root.new(o!("node" => "node1"));
             actix::System::new().block_on(async {
                 if with_signals {
                     signals::forward(wish.clone()).unwrap();
                 }
                 ready.send(()).unwrap();
-                let relay = RelayHandle::of(fake.start());
+                let mut relay = RelayHandle::of(empty_relay(&log).start());
+                if with_fake {
+                    let fake = fake.start();
+                    relay = RelayHandle {
+                        snapshot: fake.clone().recipient(),
+                        operate: fake.clone().recipient(),
+                        resize: fake.clone().recipient(),
+                        shutdown: fake.recipient(),
+                        ..relay
+                    };
+                }
                 let identity = Identity { version: "1.2.3".to_owned(), node: "node1".to_owned() };
-                let server =
-                    Server { identity, limits, relay: relay.clone(), wishes: wish, log: log.clone() };
+                let defaults = drx_config::load(&drx_config::Sources::new("node1")).unwrap().defaults;
+                let additions = Additions::new(defaults, |_| false);
+                let server = Server {
+                    identity,
+                    limits,
+                    relay: relay.clone(),
+                    additions,
+                    wishes: wish,
+                    log: log.clone(),
+                    threshold: flush.threshold(),
+                };
                 serve(&claimed, server, relay, wished, &log).await
             })
         });

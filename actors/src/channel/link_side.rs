@@ -113,7 +113,7 @@ impl ChannelActor {
             next_offset,
             window: settings.link.window,
             resource: Name::new(&settings.name).ok()?,
-            from: Name::new(&self.terms.node).ok()?,
+            from: Name::new(&settings.local).ok()?,
             to: Name::new(&settings.remote).ok()?,
             codecs: packing::offered(),
         })

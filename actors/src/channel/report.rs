@@ -34,7 +34,7 @@ impl ChannelActor {
         );
         let size = self.terms.budget(machine.channel_type().unwrap_or(ChannelType::Data)).size();
         ChannelReport {
-            connection: format!("{}-{}-{}", settings.name, settings.remote, self.terms.node),
+            connection: settings.connection(),
             role: self.slot.role,
             lane: self.slot.lane,
             channel_type: machine.channel_type(),

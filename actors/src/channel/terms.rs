@@ -18,7 +18,6 @@ use crate::quiet::Quiet;
 
 /// What the channels of a resource share and are given.
 pub(crate) struct Terms {
-    pub(crate) node: String,
     pub(crate) settings: ResourceSettings,
     pub(crate) net: Arc<dyn Net>,
     pub(crate) epoch: Epoch,

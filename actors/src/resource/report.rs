@@ -27,7 +27,7 @@ impl Handler<ReportAll> for Resource {
         let mut report = ResourceReport {
             name: settings.name.clone(),
             remote: settings.remote.clone(),
-            local: self.terms.node.clone(),
+            local: settings.local.clone(),
             session: self.sessions.newest().is_some(),
             situation: String::new(),
             trouble: self.troubles(),
@@ -84,7 +84,7 @@ impl Resource {
         let settings = &self.terms.settings;
         let off = self.off_standing().filter(|_| lane.child.is_none());
         ChannelReport {
-            connection: format!("{}-{}-{}", settings.name, settings.remote, self.terms.node),
+            connection: settings.connection(),
             role: lane.slot.role,
             lane: lane.slot.lane,
             channel_type: None,

@@ -1,0 +1,359 @@
+//! `common`, `resource`, `on`, `connection`, `host` and `proxy on`, as far as they matter for proxies. Everything else
+//! in them is passed over.
+
+use crate::kinds::quote;
+use crate::schema::nearest;
+
+use super::super::files::{Fault, Files};
+use super::super::tree::{Statement, Word};
+use super::addresses::Address;
+use super::at::At;
+use super::options::Options;
+
+/// Everything that counts of all files.
+#[derive(Debug, Default)]
+pub(super) struct Sections<'a> {
+    pub(super) common: Option<At<'a>>,
+    /// The options of its `proxy`.
+    pub(super) common_options: Option<Options>,
+    pub(super) resources: Vec<Resource<'a>>,
+}
+
+/// `resource NAME { … }`
+#[derive(Debug)]
+pub(super) struct Resource<'a> {
+    pub(super) at: At<'a>,
+    pub(super) name: &'a Word,
+    pub(super) hosts: Vec<Host<'a>>,
+    pub(super) connections: Vec<Connection<'a>>,
+    /// A mesh makes connections, too, and none of them has a proxy.
+    pub(super) mesh: Option<At<'a>>,
+    /// The options of its `proxy`.
+    pub(super) options: Option<Options>,
+}
+
+/// `on HOST … { … }`, `floating ADDRESS { … }` or `stacked-on-top-of RESOURCE { … }`
+#[derive(Clone, Debug)]
+pub(super) struct Host<'a> {
+    pub(super) at: At<'a>,
+    /// What stands behind `on`; of a stacked host, all hosts of the resource below.
+    pub(super) names: Vec<&'a Word>,
+    /// The resource below.
+    pub(super) below: Option<&'a Word>,
+    /// `floating`: its address names it.
+    pub(super) floating: bool,
+    /// Hosts of one group are one side of a connection, one at a time.
+    pub(super) group: Option<&'a Word>,
+    pub(super) address: Option<Address<'a>>,
+    pub(super) public: Option<Address<'a>>,
+    /// `proxy on … { … }` in the style of 8.4.
+    pub(super) proxy: Option<Proxy<'a>>,
+}
+
+/// `connection { … }`
+#[derive(Debug)]
+pub(super) struct Connection<'a> {
+    pub(super) at: At<'a>,
+    pub(super) name: Option<&'a Word>,
+    /// Each with the lines of its two sides; those that stand in no `path` are the first one's.
+    pub(super) paths: Vec<(At<'a>, Vec<Line<'a>>)>,
+}
+
+/// `host H … via proxy on … { … }`, `group G …`, or `address A …` for a floating host.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub(super) at: At<'a>,
+    pub(super) who: Who<'a>,
+    pub(super) address: Option<Address<'a>>,
+    pub(super) port: Option<&'a Word>,
+    pub(super) public: Option<Address<'a>>,
+    pub(super) proxy: Option<Proxy<'a>>,
+}
+
+/// Whom a line means.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Who<'a> {
+    Host(&'a Word),
+    Group(&'a Word),
+    /// The one with the line's address.
+    Floating,
+}
+
+/// `proxy on HOST … { … }`
+#[derive(Clone, Debug)]
+pub(super) struct Proxy<'a> {
+    pub(super) at: At<'a>,
+    pub(super) on: Vec<&'a Word>,
+    pub(super) inside: Option<Address<'a>>,
+    pub(super) outside: Option<Address<'a>>,
+    pub(super) public_outside: Option<Address<'a>>,
+    pub(super) options: Options,
+}
+
+impl<'a> Sections<'a> {
+    /// Takes out of the statements what counts.
+    pub(super) fn read(statements: &'a [Statement], files: &Files, faults: &mut Vec<Fault>) -> Sections<'a> {
+        let mut sections = Sections::default();
+        for at in statements.iter().map(At::root) {
+            match at.keyword() {
+                "common" => match &sections.common {
+                    Some(first) => faults.push(repeated(&at, first, files, "put all of it into one")),
+                    None => {
+                        sections.common_options = options(&at, files, faults);
+                        sections.common = Some(at);
+                    }
+                },
+                "resource" => {
+                    let Some(name) = at.arguments().first() else { continue };
+                    match sections.resources.iter().find(|known| known.name.text == name.text) {
+                        Some(first) => {
+                            faults.push(repeated(
+                                &at,
+                                &first.at,
+                                files,
+                                "give it another name, or take it out",
+                            ));
+                        }
+                        None => sections.resources.push(Resource::read(at, name, files, faults)),
+                    }
+                }
+                _ => {}
+            }
+        }
+        sections.name_stacked(faults);
+        sections
+    }
+
+    /// A stacked host is on every host of the resource below.
+    fn name_stacked(&mut self, faults: &mut Vec<Fault>) {
+        let names = |resource: &Resource<'a>| -> Vec<&'a Word> {
+            let own = resource.hosts.iter().filter(|host| host.below.is_none());
+            own.flat_map(|host| host.names.iter().copied()).collect()
+        };
+        let known: Vec<(&'a str, Vec<&'a Word>)> =
+            self.resources.iter().map(|resource| (resource.name.text.as_str(), names(resource))).collect();
+        for host in self.resources.iter_mut().flat_map(|resource| &mut resource.hosts) {
+            let Some(below) = host.below else { continue };
+            match known.iter().find(|(name, _)| *name == below.text) {
+                Some((_, names)) => host.names.clone_from(names),
+                None => {
+                    let wrong = format!("there is no resource {}", quote(&below.text));
+                    faults.push(host.at.fault_at(below.span, wrong, "name the resource below"));
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Resource<'a> {
+    fn read(at: At<'a>, name: &'a Word, files: &Files, faults: &mut Vec<Fault>) -> Resource<'a> {
+        let mut resource = Resource {
+            options: options(&at, files, faults),
+            hosts: Vec::new(),
+            connections: Vec::new(),
+            mesh: None,
+            name,
+            at,
+        };
+        for at in resource.at.statements() {
+            match at.keyword() {
+                "on" | "floating" | "stacked-on-top-of" => {
+                    resource.hosts.push(Host::read(at, files, faults));
+                }
+                "connection" => resource.connections.push(Connection::read(at, faults)),
+                "connection-mesh" => resource.mesh = Some(at),
+                _ => {}
+            }
+        }
+        resource
+    }
+}
+
+impl<'a> Host<'a> {
+    fn read(at: At<'a>, files: &Files, faults: &mut Vec<Fault>) -> Host<'a> {
+        let mut host = Host {
+            names: Vec::new(),
+            below: None,
+            floating: false,
+            group: None,
+            address: None,
+            public: None,
+            proxy: None,
+            at,
+        };
+        match host.at.keyword() {
+            "on" => host.names = host.at.arguments().iter().collect(),
+            "stacked-on-top-of" => host.below = host.at.arguments().first(),
+            _ => {
+                host.floating = true;
+                host.address = Address::of(&host.at, faults);
+                host.names = host.at.arguments().last().into_iter().collect();
+            }
+        }
+        let mut first: Option<At<'a>> = None;
+        for at in host.at.statements() {
+            match at.keyword() {
+                "address" => match &first {
+                    Some(first) => faults.push(repeated(&at, first, files, "keep one of them")),
+                    None => {
+                        host.address = Address::of(&at, faults);
+                        first = Some(at);
+                    }
+                },
+                "public-address" => host.public = Address::of(&at, faults),
+                "group" => host.group = at.arguments().first(),
+                "proxy" => match at.arguments().split_first() {
+                    Some((on, hosts)) if on.text == "on" && !on.quoted => {
+                        host.proxy = Some(Proxy::read(at, hosts, faults));
+                    }
+                    _ => faults.push(at.fault("names no host", "write proxy on HOST { … }")),
+                },
+                _ => {}
+            }
+        }
+        host
+    }
+}
+
+impl<'a> Connection<'a> {
+    fn read(at: At<'a>, faults: &mut Vec<Fault>) -> Connection<'a> {
+        let mut own = Vec::new();
+        let mut paths = Vec::new();
+        for at in at.statements() {
+            match at.keyword() {
+                "host" | "group" | "address" => own.extend(Line::read(at, faults)),
+                "path" => {
+                    let lines = at.statements().filter_map(|at| match at.keyword() {
+                        "host" | "group" | "address" => Line::read(at, faults),
+                        _ => None,
+                    });
+                    let lines = lines.collect();
+                    paths.push((at, lines));
+                }
+                _ => {}
+            }
+        }
+        if !own.is_empty() {
+            paths.insert(0, (at.clone(), own));
+        }
+        Connection { name: at.arguments().first(), at, paths }
+    }
+}
+
+impl<'a> Line<'a> {
+    fn read(at: At<'a>, faults: &mut Vec<Fault>) -> Option<Line<'a>> {
+        let keyword = at.statement.words.first()?;
+        let mut words = at.arguments();
+        let mut line =
+            Line { who: Who::Floating, address: None, port: None, public: None, proxy: None, at: at.clone() };
+        if at.keyword() == "address" {
+            line.address = Some(Address::take(&at, keyword, &mut words));
+        } else {
+            let Some((name, rest)) = words.split_first() else {
+                faults.push(at.fault("names no host", format!("write {} NAME", keyword.text)));
+                return None;
+            };
+            line.who = if at.keyword() == "host" { Who::Host(name) } else { Who::Group(name) };
+            words = rest;
+        }
+        while let Some((word, rest)) = words.split_first() {
+            words = rest;
+            match (word.text.as_str(), word.quoted) {
+                ("address", false) => line.address = Some(Address::take(&at, word, &mut words)),
+                ("public-address", false) => line.public = Some(Address::take(&at, word, &mut words)),
+                ("port", false) => {
+                    line.port = words.first();
+                    words = words.get(1..).unwrap_or_default();
+                }
+                ("via", false) => {
+                    match words {
+                        [proxy, on, hosts @ ..]
+                            if (proxy.text.as_str(), on.text.as_str()) == ("proxy", "on") =>
+                        {
+                            let key = format!("{} > proxy", at.key);
+                            let at = At { statement: at.statement, key };
+                            line.proxy = Some(Proxy::read(at, hosts, faults));
+                        }
+                        // Where another network sees a host: nothing to a relay.
+                        [outside, ..] if outside.text == "outside-address" => {}
+                        _ => faults.push(at.fault_at(word.span, "no proxy stands behind via", RIGHT_VIA)),
+                    }
+                    break;
+                }
+                _ => {
+                    let right =
+                        "write address, port, public-address or via proxy on here, or close it with `;`";
+                    faults.push(at.fault_at(
+                        word.span,
+                        format!("{} is unknown here", quote(&word.text)),
+                        right,
+                    ));
+                    break;
+                }
+            }
+        }
+        Some(line)
+    }
+}
+
+impl<'a> Proxy<'a> {
+    /// `at`: the statement whose braces hold what is said of the proxy.
+    fn read(at: At<'a>, hosts: &'a [Word], faults: &mut Vec<Fault>) -> Proxy<'a> {
+        if hosts.is_empty() {
+            faults.push(at.fault("names no host", "write proxy on HOST { … }"));
+        }
+        let mut proxy = Proxy {
+            on: hosts.iter().collect(),
+            inside: None,
+            outside: None,
+            public_outside: None,
+            options: Options::default(),
+            at,
+        };
+        for at in proxy.at.statements() {
+            match at.keyword() {
+                "inside" => proxy.inside = Address::of(&at, faults),
+                "outside" => proxy.outside = Address::of(&at, faults),
+                "public-outside" => proxy.public_outside = Address::of(&at, faults),
+                // Where bsr sees this relay: bsr dials it, and the network between turns it into `inside`.
+                "public-inside" => {}
+                "options" => proxy.options = Options::read(&at, faults),
+                keyword => {
+                    let right = match nearest(keyword, IN_PROXY.into_iter()) {
+                        Some(near) => format!("did you mean {near}?"),
+                        None => format!("known here: {}", IN_PROXY.join(", ")),
+                    };
+                    let shown = quote(at.statement.keyword());
+                    faults.push(at.fault(format!("{shown} is unknown in a proxy's section"), right));
+                }
+            }
+        }
+        if proxy.inside.is_none() {
+            faults.push(proxy.at.lacks("inside", "add inside 10.77.1.1:7788; where the local bsr connects"));
+        }
+        if proxy.outside.is_none() {
+            faults.push(
+                proxy.at.lacks("outside", "add outside 10.77.9.1:7780; where the other relay connects"),
+            );
+        }
+        proxy
+    }
+}
+
+/// The options of a section's own `proxy`.
+fn options(section: &At<'_>, files: &Files, faults: &mut Vec<Fault>) -> Option<Options> {
+    let mut all = section.all("proxy");
+    let first = all.next()?;
+    for at in all {
+        faults.push(repeated(&at, &first, files, "put all of it into one"));
+    }
+    Some(Options::read(&first, faults))
+}
+
+fn repeated(at: &At<'_>, first: &At<'_>, files: &Files, right: &str) -> Fault {
+    let place = files.place(first.statement.span());
+    at.fault(format!("stands here a second time, first at {place}"), right)
+}
+
+const IN_PROXY: [&str; 5] = ["inside", "outside", "public-inside", "public-outside", "options"];
+const RIGHT_VIA: &str = "write via proxy on HOST { inside …; outside …; }";

@@ -1,0 +1,204 @@
+//! What a resource file's text is made of: words, what stands between quotes, and the signs between them.
+//!
+//! As the scanners of `drbdadm` and `bsradm` have it. Where those two differ, in what a backslash between quotes
+//! means, a text is read as `drbdadm` reads it unless only `bsradm` can read it.
+
+use super::tree::Span;
+
+/// A piece of text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    /// A word, or what stood between quotes; a sign is itself.
+    pub(super) text: String,
+    pub(super) span: Span,
+    /// Nothing but blanks stands before it on its line.
+    pub(super) first: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Word,
+    Quoted,
+    /// One of `{ } ; [ ] :`.
+    Sign(char),
+}
+
+/// What is wrong with a piece of text: where, what is wrong, what would be right.
+pub(super) type Flaw = (Span, String, String);
+
+/// Reads one text token by token.
+#[derive(Debug)]
+pub(super) struct Words<'a> {
+    text: &'a str,
+    file: usize,
+    at: usize,
+    /// Whether something stood on this line already.
+    begun: bool,
+    /// Right behind a `[`: a word may hold `:` and `%`, as an IPv6 address does.
+    behind_bracket: bool,
+    pub(super) flaws: Vec<Flaw>,
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn new(file: usize, text: &'a str) -> Words<'a> {
+        Words { text, file, at: 0, begun: false, behind_bracket: false, flaws: Vec::new() }
+    }
+
+    /// The end of the text.
+    pub(super) fn end(&self) -> Span {
+        self.span(self.text.len(), self.text.len())
+    }
+
+    fn span(&self, start: usize, end: usize) -> Span {
+        Span { file: self.file, start, end }
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn skip_blanks(&mut self) {
+        while let Some(c) = self.rest().chars().next() {
+            match c {
+                '\n' => self.begun = false,
+                ' ' | '\t' | '\r' => {}
+                '#' => {
+                    self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+                    continue;
+                }
+                _ => return,
+            }
+            self.at += c.len_utf8();
+        }
+    }
+
+    fn token(&mut self, kind: Kind, text: String, start: usize) -> Token {
+        let first = !std::mem::replace(&mut self.begun, true);
+        self.behind_bracket = false;
+        Token { kind, text, span: self.span(start, self.at), first }
+    }
+
+    fn quoted(&mut self, start: usize) -> Token {
+        let line = self.rest();
+        let line = &line[..line.find('\n').unwrap_or(line.len())];
+        let (length, text) = match unescaped(line).or_else(|| unescaped_by_bsradm(line)) {
+            Some((length, text)) => (length, text),
+            None => {
+                let content = line.trim_end_matches('\r');
+                let span = self.span(start, start + content.len());
+                self.flaws.push((
+                    span,
+                    "this quote is not closed on its line".to_owned(),
+                    "close it there; no line break may stand between quotes".to_owned(),
+                ));
+                (line.len(), content[1..].to_owned())
+            }
+        };
+        self.at += length;
+        if text.len() > MAX_QUOTED {
+            let wrong = format!("{} bytes stand between these quotes", text.len());
+            let right = format!("{MAX_QUOTED} may: put a longer command into a script");
+            self.flaws.push((self.span(start, self.at), wrong, right));
+        }
+        self.token(Kind::Quoted, text, start)
+    }
+
+    fn word(&mut self, start: usize) -> Token {
+        let rest = self.rest();
+        let mut length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        if self.behind_bracket {
+            length = rest.find(|c| !is_word(c) && !matches!(c, ':' | '%')).unwrap_or(rest.len());
+            // bsradm on Windows: a zone such as `%Ethernet 2`.
+            if let Some(zone) = rest[..length].find('%') {
+                let end = rest.find([']', '\n', ';', '{', '}', '#']).unwrap_or(rest.len());
+                if rest[zone..end].chars().skip(1).all(|c| is_word(c) || c == ' ') {
+                    length = rest[..end].trim_end().len();
+                }
+            }
+        }
+        self.at += length;
+        if length > MAX_WORD {
+            let wrong = format!("this word has {length} bytes");
+            self.flaws.push((self.span(start, self.at), wrong, format!("{MAX_WORD} are allowed")));
+        }
+        self.token(Kind::Word, rest[..length].to_owned(), start)
+    }
+
+    /// Passes over what no token begins with.
+    fn strange(&mut self) {
+        let start = self.at;
+        let rest = self.rest();
+        let is_strange = |c: char| !is_word(c) && !" \t\r\n#{};[]:\"".contains(c);
+        self.at += rest.find(|c| !is_strange(c)).unwrap_or(rest.len());
+        self.begun = true;
+        let shown = crate::kinds::shorten(&rest[..self.at - start]);
+        let (wrong, right) = match rest.chars().next() {
+            Some('=') => ("`=` stands here".to_owned(), "write NAME VALUE; without it"),
+            Some(c) if c.is_control() => (
+                format!("the control character U+{:04X} stands here", u32::from(c)),
+                "take it out, or put the word between quotes",
+            ),
+            Some('“' | '”' | '„' | '‘' | '’' | '\'' | '`') => {
+                (format!("`{shown}` is no quotation mark here"), "write \"…\"")
+            }
+            _ => (format!("`{shown}` stands here"), "take it out, or put the word between quotes"),
+        };
+        self.flaws.push((self.span(start, self.at), wrong, right.to_owned()));
+    }
+}
+
+impl Iterator for Words<'_> {
+    type Item = Token;
+
+    fn next(&mut self) -> Option<Token> {
+        loop {
+            self.skip_blanks();
+            let start = self.at;
+            match self.rest().chars().next()? {
+                sign @ ('{' | '}' | ';' | '[' | ']' | ':') if sign != ':' || !self.behind_bracket => {
+                    self.at += 1;
+                    let token = self.token(Kind::Sign(sign), sign.to_string(), start);
+                    self.behind_bracket = sign == '[';
+                    return Some(token);
+                }
+                '"' => return Some(self.quoted(start)),
+                c if is_word(c) || (self.behind_bracket && matches!(c, ':' | '%')) => {
+                    return Some(self.word(start));
+                }
+                _ => self.strange(),
+            }
+        }
+    }
+}
+
+/// Whether a word may hold this without quotes.
+pub(super) fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-')
+}
+
+/// What stands between quotes at the start of a line, and how many bytes it takes with them: a backslash takes
+/// the character behind it as it is.
+fn unescaped(line: &str) -> Option<(usize, String)> {
+    let mut text = String::new();
+    let mut characters = line.char_indices().skip(1);
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '"' => return Some((at + 1, text)),
+            '\\' => text.push(characters.next()?.1),
+            _ => text.push(c),
+        }
+    }
+    None
+}
+
+/// The same where a path of Windows ends with a backslash, `"C:\"`: the next quote closes.
+fn unescaped_by_bsradm(line: &str) -> Option<(usize, String)> {
+    let end = line.get(1..)?.find('"')? + 1;
+    Some((end + 1, line[1..end].to_owned()))
+}
+
+/// Bytes of a word, as in `drbdadm`'s scanner.
+pub(super) const MAX_WORD: usize = 128;
+/// Bytes between quotes, a backslash not counted; likewise.
+pub(super) const MAX_QUOTED: usize = 255;
