@@ -112,7 +112,8 @@ fn link(link: Link) -> LinkSettings {
     }
 }
 
-fn compression(compression: drx_config::Compression) -> Compression {
+/// What payloads are to be packed with.
+pub fn compression(compression: drx_config::Compression) -> Compression {
     match compression {
         drx_config::Compression::None => Compression::None,
         drx_config::Compression::Lz4 => Compression::Lz4,

@@ -301,7 +301,7 @@ fn is_congestion_control(name: &str) -> bool {
     (1..=15).contains(&name.len()) && name.bytes().all(good)
 }
 
-fn parse_compression(text: &str) -> Option<Compression> {
+pub(crate) fn parse_compression(text: &str) -> Option<Compression> {
     Some(match (text, text.strip_prefix("zstd:")) {
         ("none", _) => Compression::None,
         ("lz4", _) => Compression::Lz4,

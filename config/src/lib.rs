@@ -21,6 +21,7 @@ mod error;
 mod kinds;
 mod layers;
 mod model;
+mod plugins;
 mod resolve;
 pub mod resource_file;
 mod schema;
@@ -35,6 +36,7 @@ pub use model::{
     Bab, Backing, Checksum, Compression, Config, CongestionControl, Control, Defaults, Level, Link, Log,
     META_BAB, Node, Proxy, Reserve, Resource, Restart,
 };
+pub use plugins::Plugins;
 pub use sources::{File, Sources, is_local, system_host_name};
 pub use units::{parse_size, parse_time, print_size, print_time};
 
@@ -53,6 +55,17 @@ pub fn bab_size(text: &str) -> Result<u64, String> {
 pub fn log_level(text: &str) -> Result<Level, String> {
     let wanted = "write critical, error, warning, info, debug or trace";
     resolve::level(text).ok_or_else(|| format!("log.level: {text:?} is no level; {wanted}"))
+}
+
+/// Reads a `link.compression` that an operator gives while the relay runs.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn compression(text: &str) -> Result<Compression, String> {
+    kinds::parse_compression(text).ok_or_else(|| {
+        let wanted = kinds::Kind::Compression.wanted();
+        format!("link.compression: {} is unknown here; {wanted}", kinds::quote(text))
+    })
 }
 
 /// Reads, merges and checks all sources.

@@ -15,7 +15,7 @@ use actix::{Actor, Context, Handler, ResponseFuture};
 use drx::control::{Additions, ControlSocket, Identity, Limits, Server};
 use drx::daemon::{Failure, RelayHandle, WISHES, Wish, serve};
 use drx::{logging, signals};
-use drx_actors::api::{Operate, Refusal, Resize, Resized, Settings, Shutdown, Snapshot, Unflushed};
+use drx_actors::api::{Compress, Operate, Refusal, Resize, Resized, Settings, Shutdown, Snapshot, Unflushed};
 use drx_actors::net::MemoryNet;
 use drx_actors::relay::Relay;
 use drx_protocol::report::{
@@ -79,6 +79,18 @@ impl Handler<Operate> for Fake {
 }
 
 /// r0 holds 3 MiB, and there is no room for more than 1 GiB.
+impl Handler<Compress> for Fake {
+    type Result = Result<Vec<String>, Refusal>;
+
+    fn handle(&mut self, Compress { name, .. }: Compress, _: &mut Context<Fake>) -> Self::Result {
+        let chosen = select(report().resources, &name);
+        if chosen.is_empty() {
+            return Err(Refusal::UnknownName(name));
+        }
+        Ok(chosen.iter().map(ResourceReport::connection).collect())
+    }
+}
+
 impl Handler<Resize> for Fake {
     type Result = Result<Vec<Resized>, Refusal>;
 
