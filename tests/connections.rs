@@ -144,10 +144,13 @@ fn proxy_settings_are_set_and_shown() {
     assert_eq!(settings(), expected(500 << 20, json!([["sndbuf-size", "20M"]]), json!(["zstd level 4"])));
     let report = daemon.ask(r#"{"command":"report"}"#);
     assert_eq!(report["result"]["resources"][0]["channels"][0]["bab"]["size"], 500 << 20);
-    for (option, value) in [("sndbuf-size", "20M"), ("plugin 0", "zstd level 4")] {
-        let words = ["WARN kept, but not in force", &format!("option: {option}"), &format!("value: {value}")];
-        assert_eq!(said(&daemon, &words).len(), 1, "{words:?}");
-    }
+    let compression = || {
+        let report = daemon.ask(r#"{"command":"report"}"#);
+        report["result"]["resources"][0]["channels"][0]["compression"]["wanted"].clone()
+    };
+    assert_eq!(compression(), "zstd:4");
+    let words = ["WARN kept, but not in force", "option: sndbuf-size", "value: 20M"];
+    assert_eq!(said(&daemon, &words).len(), 1, "{words:?}");
 
     // The same again does nothing, and is no news.
     let before = info_lines(&daemon);
@@ -164,6 +167,12 @@ fn proxy_settings_are_set_and_shown() {
         error(&plugin(5, "lz4")),
         ("bad_value".into(), "plugin 5: there are 1 so far, the next one is 1".into())
     );
+    plugin(0, "END");
+    assert_eq!(compression(), "none", "as the configuration has it");
+    assert_eq!(plugin(0, "zlib level 6"), accepted("set_plugin", R0, true));
+    assert_eq!(compression(), "zstd:6");
+    let words = ["WARN plugin 0: \"zlib level 6\" is not spoken here: zstd:6 is used in its place"];
+    assert_eq!(said(&daemon, &words).len(), 1);
     plugin(0, "END");
     assert_eq!(settings(), expected(500 << 20, json!([["sndbuf-size", "20M"]]), json!([])));
 }

@@ -138,7 +138,7 @@ format = "term"
 per_resource = false
 "#;
     assert_eq!(good(&file(text)), good(&Sources::new("node1")));
-    let environment = [("DRX_RESOURCES", ""), ("DRX_LINK__RESUME_TIMEOUT", "0")];
+    let environment = [("DRX_RESOURCES", ""), ("DRX_LINK__BANDWIDTH", "0")];
     assert_eq!(good(&Sources::new("node1").environment(pairs(&environment))), good(&Sources::new("node1")));
 }
 

@@ -78,7 +78,6 @@ impl Handler<Operate> for Fake {
     }
 }
 
-/// r0 holds 3 MiB, and there is no room for more than 1 GiB.
 impl Handler<Compress> for Fake {
     type Result = Result<Vec<String>, Refusal>;
 
@@ -91,6 +90,7 @@ impl Handler<Compress> for Fake {
     }
 }
 
+/// r0 holds 3 MiB, and there is no room for more than 1 GiB.
 impl Handler<Resize> for Fake {
     type Result = Result<Vec<Resized>, Refusal>;
 
@@ -249,6 +249,7 @@ impl Daemon {
                         snapshot: fake.clone().recipient(),
                         operate: fake.clone().recipient(),
                         resize: fake.clone().recipient(),
+                        compress: fake.clone().recipient(),
                         shutdown: fake.recipient(),
                         ..relay
                     };
