@@ -11,7 +11,7 @@ use drx_actors::net::MemoryNet;
 use drx_protocol::State;
 use drx_protocol::names::{ChannelType, Lane, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 #[test]
 fn a_session_carries_bytes_both_ways() {
@@ -85,6 +85,42 @@ fn what_bsr_sent_before_it_left_arrives_though_its_meta_is_seen_to_close_first()
         let mut got = Vec::new();
         session.data[0].read_to_end(&mut got).await.unwrap();
         assert_eq!(got.len(), block.len());
+    });
+}
+
+/// What lies in bsr's own receive buffer it throws away when it sees the end of meta: so meta ends after data does,
+/// and data when bsr says that it has read it all.
+#[test]
+fn meta_ends_when_bsr_has_read_its_data_not_when_they_are_written_to_it() {
+    simulated(async {
+        let net = Arc::new(MemoryNet::with_buffer(4 << 20));
+        let one = site(&net, "node1", vec![resource("r0", 1, 2, 7789)]);
+        let two = site(&net, "node2", vec![resource("r0", 2, 1, 7789)]);
+        let mut session = establish(&one, &two).await;
+        let block = vec![7; 1_000_000];
+        session.data[1].write_all(&block).await.unwrap();
+        session.data[1].shutdown().await.unwrap();
+        session.meta[1].shutdown().await.unwrap();
+        let [data, _] = &mut session.data;
+        let [meta, _] = &mut session.meta;
+        let slowly = async {
+            let mut got = vec![0; 10_000];
+            for _ in 0..100 {
+                sleep(Duration::from_millis(30)).await;
+                data.read_exact(&mut got).await.unwrap();
+            }
+            assert_eq!(data.read(&mut got).await.unwrap(), 0, "nothing more comes");
+            let read = Instant::now();
+            data.shutdown().await.unwrap();
+            read
+        };
+        let ends = async {
+            assert_eq!(meta.read(&mut [0; 1]).await.unwrap(), 0);
+            Instant::now()
+        };
+        let (read, ended) = tokio::join!(slowly, ends);
+        assert!(ended >= read, "meta ended {:?} before data were read", read - ended);
+        assert!(ended - read < Duration::from_secs(1));
     });
 }
 
