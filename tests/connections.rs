@@ -126,7 +126,10 @@ fn proxy_settings_are_set_and_shown() {
     add(&daemon, &r0);
     let settings =
         || daemon.ask(&json!({ "command": "proxy_settings", "name": R0 }).to_string())["result"].take();
-    let expected = |memlimit: u64, options: Value, plugins: Value| json!({ "name": R0, "memlimit": memlimit, "options": options, "plugins": plugins });
+    let expected = |memlimit: u64, options: Value, plugins: Value| {
+        json!({ "name": R0, "memlimit": memlimit,
+            "options": options, "plugins": plugins })
+    };
     assert_eq!(settings(), expected(128 << 20, json!([["sndbuf-size", "10M"]]), json!([])));
     let set = |option: &str, value: &str| {
         let request = json!({ "command": "set_option", "name": R0, "option": option, "value": value });
