@@ -231,7 +231,11 @@ mod tests {
             full_in_seconds: Some(7.0),
             ..BabReport::default()
         };
-        channels.push(ChannelReport { lane: Lane::One, in_use: false, ..channel(Role::Acceptor, None, states[0]) });
+        channels.push(ChannelReport {
+            lane: Lane::One,
+            in_use: false,
+            ..channel(Role::Acceptor, None, states[0])
+        });
         channels[2].bab = BabReport { size: 64 << 10, ..BabReport::default() };
         let resource = ResourceReport {
             name: "r0".to_owned(),
@@ -283,7 +287,10 @@ mod tests {
         assert!(human.contains("Connected  2.9 KiB  72 B      16.0 KiB  64.0 KiB  all is well"), "{human}");
         // Lane 1 has nothing to show.
         assert_eq!(subconnections(&report, false).lines().count(), 3);
-        assert!(subconnections(&report, false).ends_with("\t10.77.1.1:7788\t10.77.9.2:7780\t1000\t24\t1024\t50.000\n"));
+        assert!(
+            subconnections(&report, false)
+                .ends_with("\t10.77.1.1:7788\t10.77.9.2:7780\t1000\t24\t1024\t50.000\n")
+        );
     }
 
     #[test]

@@ -70,6 +70,15 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_command() {
+        let page = include_str!("../../../docs/proxy-ctl.md");
+        let (_, table) = page.split_once("## 2. Commands").unwrap_or_default();
+        for (usage, _) in COMMANDS {
+            assert!(table.contains(&format!("`{usage}`")), "{usage}");
+        }
+    }
+
+    #[test]
     fn like_commands_are_found() {
         let found = |words: &[&str]| usages(words).collect::<Vec<_>>();
         assert_eq!(found(&["del", "x"]), ["del connection NAME"]);
