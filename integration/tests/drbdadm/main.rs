@@ -272,6 +272,27 @@ fn what_goes_wrong_is_said() {
     assert_eq!(said(&nobody).matches("drbd-proxy-ctl: ").count(), 1, "{nobody:?}");
 }
 
+/// `proxy-up` gives the whole name of a connection, and each host takes it apart as it can: they find each other.
+#[test]
+fn host_names_may_hold_dashes() {
+    for (first, second) in [("site-a", "site-b"), ("db-a-1", "node2")] {
+        let words = Words::new();
+        let hosts = [Host::new(first), Host::new(second)];
+        for host in &hosts {
+            host.file(&words.old("", "").replace("node1", first).replace("node2", second));
+            if host.adm(&["proxy-up", "r0"]).is_none() {
+                return;
+            }
+        }
+        for host in &hosts {
+            until_ok(LIMIT, || {
+                let shown = host.ctl("show connections");
+                if shown.contains("\tProxyConnected\t") { Ok(()) } else { Err(shown) }
+            });
+        }
+    }
+}
+
 /// Two relays that are told of nothing, and two nodes that replicate through what `proxy-up` adds.
 #[test]
 fn proxy_up_is_all_that_two_nodes_need() {
