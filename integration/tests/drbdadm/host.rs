@@ -159,7 +159,8 @@ impl Words {
             format!("  on {node} {{ {id} address {bsr}; proxy on {node} {{ {proxy} {options} }} }}\n")
         };
         format!(
-            "resource r0 {{\n  protocol A;\n  device /dev/drbd1; disk /dev/sda1; meta-disk internal;\n  {resource}\n{}{}}}\n",
+            "resource r0 {{\n  protocol A;\n  device /dev/drbd1; disk /dev/sda1; meta-disk internal;\n  \
+             {resource}\n{}{}}}\n",
             on(0, options),
             on(1, "")
         )
@@ -191,8 +192,8 @@ impl Words {
         let volume = "volume 0 { device minor 1; disk \"/dev/sda1\"; meta-disk internal; }";
         match self.tool {
             Tool::Nine => format!(
-                "resource \"r0\" {{ _this_host {{ node-id 0; {volume} }}\n connection {{ _peer_node_id 1;\n path {{ _this_host \
-                 ipv4 {bsr}; _remote_host ipv4 {inside}; }}\n net {{ protocol A; _name \"node2\"; }} }} }}\n"
+                "resource \"r0\" {{ _this_host {{ node-id 0; {volume} }}\n connection {{ _peer_node_id 1;\n path {{ \
+                 _this_host ipv4 {bsr}; _remote_host ipv4 {inside}; }}\n net {{ protocol A; _name \"node2\"; }} }} }}\n"
             ),
             Tool::EightFour => format!(
                 "resource r0 {{ options {{ }}\n net {{ protocol A; }}\n _remote_host {{ address ipv4 {inside}; }}\n \

@@ -129,13 +129,15 @@ fn a_resource_with_two_peers_is_two_connections() {
     let via = |number: u8, port: u16, options: &str| {
         let (bsr, inside, outside) = (at(10 + number, port + 2000), at(number, port), at(20 + number, 7780));
         format!(
-            "host node{number} address {bsr} via proxy on node{number} {{ inside {inside}; outside {outside}; {options} }}\n"
+            "host node{number} address {bsr} via proxy on node{number} {{ inside {inside}; \
+             outside {outside}; {options} }}\n"
         )
     };
     let file = |second: &str| {
         format!(
             "resource r0 {{ net {{ protocol A; }} device /dev/drbd1; disk /dev/sda1; meta-disk internal; \
-             proxy {{ memlimit 100M; }}\n{}{}{}connection {{ {}{} }}\nconnection {{ {}{} }}\nconnection {{ host node2; host node3; }} }}\n",
+             proxy {{ memlimit 100M; }}\n{}{}{}connection {{ {}{} }}\nconnection {{ {}{} }}\n\
+             connection {{ host node2; host node3; }} }}\n",
             on(1),
             on(2),
             on(3),

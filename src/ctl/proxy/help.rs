@@ -14,7 +14,7 @@ pub(super) fn text(program: &str) -> String {
     }
     text.push_str(
         "\n--socket PATH  the daemon's control socket [default: $DRX_CONTROL__SOCKET, else /run/drx/drx.sock]\n\
-         Exit status: 0 done; 1 the daemon said no or did not answer; 2 usage; 3 no daemon there; of the first that failed.\n",
+         Exit status, of the first that failed: 0 done; 1 the daemon said no or did not answer; 2 usage; 3 no daemon.\n",
     );
     text
 }
