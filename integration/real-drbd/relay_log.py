@@ -1,4 +1,4 @@
-"""What a relay wrote in its log, and whether that is complete: every transition has its line, and nothing is missing."""
+"""What a relay wrote in its log, and whether that is complete: every transition has its line, none is missing."""
 import collections, re
 
 FIELD = re.compile(r', (resource|channel|lane|from|to|why): ')
