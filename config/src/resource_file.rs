@@ -12,12 +12,17 @@
 //! ```
 
 mod files;
+mod grammar;
 mod include;
 mod meaning;
 mod parse;
+mod print;
+mod recovery;
+mod shape;
 pub mod tree;
 mod words;
 
 pub use files::{Fault, Files};
 pub use include::{Reading, parse_text, read};
 pub use meaning::{Connection, Facts, Located, Meaning, Part, meaning};
+pub use print::print;

@@ -174,10 +174,12 @@ impl Meaning {
     fn addresses(&mut self, end: &End<'_>) -> Option<Read> {
         let faults = &mut self.faults;
         let proxy = &end.proxy;
-        let mut read = |address: &Option<Address<'_>>| address.as_ref().and_then(|address| address.read(faults));
+        let mut read =
+            |address: &Option<Address<'_>>| address.as_ref().and_then(|address| address.read(faults));
         let (inside, outside) = (read(&proxy.inside), read(&proxy.outside));
         // Where the network between the relays turns addresses, the other one is reached there.
-        let reached = if proxy.public_outside.is_some() { read(&proxy.public_outside) } else { outside.clone() };
+        let reached =
+            if proxy.public_outside.is_some() { read(&proxy.public_outside) } else { outside.clone() };
         let host = end.hosts.first();
         let [public, address] = [
             end.public.as_ref().or(host.and_then(|host| host.public.as_ref())),

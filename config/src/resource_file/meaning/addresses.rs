@@ -76,7 +76,8 @@ impl<'a> Address<'a> {
     }
 
     fn parse(&self) -> Result<SocketAddr, (String, String)> {
-        let right = || "write an IP address with a port, such as 10.77.1.2:7789 or ipv6 [fd00::2]:7789".to_owned();
+        let right =
+            || "write an IP address with a port, such as 10.77.1.2:7789 or ipv6 [fd00::2]:7789".to_owned();
         let Some(word) = self.word else { return Err(("has no address".to_owned(), right())) };
         let shown = quote(&word.text);
         let family = self.family.map_or("ipv4", |family| &family.text);
@@ -93,7 +94,10 @@ impl<'a> Address<'a> {
             "ipv6" => word.text.parse::<SocketAddrV6>().map(SocketAddr::V6).map_err(|_| {
                 let wrong = format!("{shown} is no IPv6 address with a port");
                 if word.text.contains('%') {
-                    (wrong, "write the interface as its number, such as [fe80::2%3]:7789 (`ip link`)".to_owned())
+                    (
+                        wrong,
+                        "write the interface as its number, such as [fe80::2%3]:7789 (`ip link`)".to_owned(),
+                    )
                 } else {
                     (wrong, "write it in brackets, such as ipv6 [fd00::2]:7789".to_owned())
                 }

@@ -91,7 +91,8 @@ impl Options {
             }
         }
         let none = Vec::new();
-        let [resource, common] = [resource, common].map(|options| options.map_or(&none, |options| &options.plugins));
+        let [resource, common] =
+            [resource, common].map(|options| options.map_or(&none, |options| &options.plugins));
         inherited.plugins = own.plugins.clone();
         let mut outer = resource.clone();
         put_before(&mut outer, common);
@@ -171,7 +172,8 @@ mod tests {
 
     #[test]
     fn numbers_have_the_units_of_the_tools() {
-        let read = [("0", 0), ("05", 5), ("3s", 1536), ("2k", 2048), ("2K", 2048), ("5M", 5 << 20), ("3g", 3 << 30)];
+        let read =
+            [("0", 0), ("05", 5), ("3s", 1536), ("2k", 2048), ("2K", 2048), ("5M", 5 << 20), ("3g", 3 << 30)];
         for (text, value) in read {
             assert_eq!(number(text), Some(value), "{text}");
         }

@@ -36,7 +36,8 @@ impl End<'_> {
     /// Whether this relay is the proxy of this side.
     pub(super) fn is_of(&self, node: &str) -> bool {
         // A group's proxy runs on whichever of its hosts is the active one.
-        names(&self.proxy.on, node) || (self.hosts.len() > 1 && self.hosts.iter().any(|host| names(&host.names, node)))
+        names(&self.proxy.on, node)
+            || (self.hosts.len() > 1 && self.hosts.iter().any(|host| names(&host.names, node)))
     }
 }
 
@@ -49,8 +50,11 @@ pub(super) fn pairs<'a>(resource: &Resource<'a>, node: &str, faults: &mut Vec<Fa
     }
     if let Some(mesh) = &resource.mesh {
         if let Some(proxy) = resource.hosts.iter().find_map(|host| host.proxy.as_ref()) {
-            let wrong = format!("a connection-mesh has no proxies, and {} has one in its section", proxy_of(proxy));
-            faults.push(mesh.fault(wrong, "write a connection { host … via proxy on … { … } } for that pair instead"));
+            let wrong =
+                format!("a connection-mesh has no proxies, and {} has one in its section", proxy_of(proxy));
+            faults.push(
+                mesh.fault(wrong, "write a connection { host … via proxy on … { … } } for that pair instead"),
+            );
         }
         return Vec::new();
     }
@@ -62,7 +66,9 @@ fn one_style(resource: &Resource<'_>, faults: &mut Vec<Fault>) {
     let Some(with) = resource.hosts.iter().find(|host| host.proxy.is_some()) else { return };
     for without in resource.hosts.iter().filter(|host| host.proxy.is_none()) {
         let wrong = format!("has no proxy, and {} has one", host_name(with));
-        faults.push(without.at.fault(wrong, "add proxy on HOST { inside …; outside …; }, or take the other one out"));
+        faults.push(
+            without.at.fault(wrong, "add proxy on HOST { inside …; outside …; }, or take the other one out"),
+        );
     }
 }
 
@@ -86,7 +92,10 @@ fn explicit<'a>(
     };
     for (line, other) in [(one, other), (other, one)] {
         if line.proxy.is_none() {
-            let wrong = format!("has no proxy, and {} has one", other.at.key.rsplit(" > ").next().unwrap_or_default());
+            let wrong = format!(
+                "has no proxy, and {} has one",
+                other.at.key.rsplit(" > ").next().unwrap_or_default()
+            );
             let right = "add via proxy on HOST { inside …; outside …; }, or take the other one out";
             faults.push(line.at.fault(wrong, right));
         }
@@ -98,10 +107,13 @@ fn explicit<'a>(
 
 fn end<'a>(resource: &Resource<'a>, line: &Line<'a>, node: &str, faults: &mut Vec<Fault>) -> Option<End<'a>> {
     let hosts: Vec<Host<'a>> = match line.who {
-        Who::Host(name) => resource.hosts.iter().filter(|host| names(&host.names, &name.text)).take(1).cloned().collect(),
+        Who::Host(name) => {
+            resource.hosts.iter().filter(|host| names(&host.names, &name.text)).take(1).cloned().collect()
+        }
         Who::Group(name) => members(resource, name, node),
         Who::Floating => {
-            let same = |host: &&Host<'a>| matches!((&host.address, &line.address), (Some(a), Some(b)) if a.is(b));
+            let same =
+                |host: &&Host<'a>| matches!((&host.address, &line.address), (Some(a), Some(b)) if a.is(b));
             resource.hosts.iter().filter(same).take(1).cloned().collect()
         }
     };
@@ -110,7 +122,9 @@ fn end<'a>(resource: &Resource<'a>, line: &Line<'a>, node: &str, faults: &mut Ve
         let (name, right) = match line.who {
             Who::Host(name) => (name, format!("add on {} {{ … }} to the resource", name.text)),
             Who::Group(name) => (name, format!("add group {}; to the sections of its hosts", name.text)),
-            Who::Floating => (line.at.arguments().last()?, "add a floating host with this address".to_owned()),
+            Who::Floating => {
+                (line.at.arguments().last()?, "add a floating host with this address".to_owned())
+            }
         };
         let shown = match line.who {
             Who::Floating => line.address.as_ref().map_or("", |address| address.text()),
@@ -128,7 +142,8 @@ fn implicit<'a>(resource: &Resource<'a>, node: &str, faults: &mut Vec<Fault>) ->
     let mut sides: Vec<Vec<Host<'a>>> = Vec::new();
     for host in &resource.hosts {
         match host.group {
-            Some(group) if sides.iter().any(|side| side[0].group.is_some_and(|known| known.text == group.text)) => {}
+            Some(group)
+                if sides.iter().any(|side| side[0].group.is_some_and(|known| known.text == group.text)) => {}
             Some(group) => sides.push(members(resource, group, node)),
             None => sides.push(vec![host.clone()]),
         }
@@ -137,7 +152,11 @@ fn implicit<'a>(resource: &Resource<'a>, node: &str, faults: &mut Vec<Fault>) ->
         return None;
     }
     if sides.len() != 2 {
-        let wrong = format!("has {} host{}, not two, and proxies", sides.len(), if sides.len() == 1 { "" } else { "s" });
+        let wrong = format!(
+            "has {} host{}, not two, and proxies",
+            sides.len(),
+            if sides.len() == 1 { "" } else { "s" }
+        );
         let right = "write connection { host … via proxy on … { … } } for each pair that has proxies";
         faults.push(resource.at.fault(wrong, right));
         return None;

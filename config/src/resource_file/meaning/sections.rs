@@ -107,7 +107,12 @@ impl<'a> Sections<'a> {
                     let Some(name) = at.arguments().first() else { continue };
                     match sections.resources.iter().find(|known| known.name.text == name.text) {
                         Some(first) => {
-                            faults.push(repeated(&at, &first.at, files, "give it another name, or take it out"));
+                            faults.push(repeated(
+                                &at,
+                                &first.at,
+                                files,
+                                "give it another name, or take it out",
+                            ));
                         }
                         None => sections.resources.push(Resource::read(at, name, files, faults)),
                     }
@@ -262,7 +267,9 @@ impl<'a> Line<'a> {
                 }
                 ("via", false) => {
                     match words {
-                        [proxy, on, hosts @ ..] if (proxy.text.as_str(), on.text.as_str()) == ("proxy", "on") => {
+                        [proxy, on, hosts @ ..]
+                            if (proxy.text.as_str(), on.text.as_str()) == ("proxy", "on") =>
+                        {
                             let key = format!("{} > proxy", at.key);
                             let at = At { statement: at.statement, key };
                             line.proxy = Some(Proxy::read(at, hosts, faults));
@@ -274,8 +281,13 @@ impl<'a> Line<'a> {
                     break;
                 }
                 _ => {
-                    let right = "write address, port, public-address or via proxy on here, or close it with `;`";
-                    faults.push(at.fault_at(word.span, format!("{} is unknown here", quote(&word.text)), right));
+                    let right =
+                        "write address, port, public-address or via proxy on here, or close it with `;`";
+                    faults.push(at.fault_at(
+                        word.span,
+                        format!("{} is unknown here", quote(&word.text)),
+                        right,
+                    ));
                     break;
                 }
             }
@@ -320,7 +332,9 @@ impl<'a> Proxy<'a> {
             faults.push(proxy.at.lacks("inside", "add inside 10.77.1.1:7788; where the local bsr connects"));
         }
         if proxy.outside.is_none() {
-            faults.push(proxy.at.lacks("outside", "add outside 10.77.9.1:7780; where the other relay connects"));
+            faults.push(
+                proxy.at.lacks("outside", "add outside 10.77.9.1:7780; where the other relay connects"),
+            );
         }
         proxy
     }
