@@ -239,6 +239,7 @@ def delay(pair):
                 pair.report.check(each >= 0.1, '10 writes took 100 ms each, or more', '%.0f ms' % (each * 1000))
             else:
                 pair.report.say('   10 writes', each * 10)
+        pair.same('after these')
         mark = pair.kernel.mark()
         pair.apart(pair.peer)
         with pair.primary(pair.kernel):
@@ -350,4 +351,28 @@ def held_pings(pair):
     pair.unnoticed(marks)
     held = sum(pair.count('held_pings'))
     pair.report.check(held > 0, 'pings were answered by the relays', str(held))
+    pair.same('after the pause')   # with protocol A some of it is still under way
     pair.configure_relays()
+
+
+def flush(pair):
+    """A relay is stopped while it holds MiBs that were acknowledged: all of them are on the other disk then"""
+    pair.expect(*LOST)
+    pair.options(ping_timeout=30)
+    one, begun = pair.relays[0], pair.logs[0].mark()
+    with pair.primary(pair.kernel):
+        pair.line.freeze()
+        pair.write_burst(pair.kernel, 12)
+        until('relay 1 holds all that was written', lambda: max(channel['bab']['used'] for channel in one.channels()) >=
+              12 * MIB, 10)
+        stopped = pair.pool.submit(one.terminate, 70)
+        until('relay 1 stops', lambda: pair.logs[0].says('what the BABs hold is being flushed', begun), 10)
+        pair.line.thaw()
+        pair.report.check(stopped.result() == 0, 'relay 1: exit status 0')
+        pair.both(AWAY, 30)
+        pair.same('with relay 1 stopped: all that it held was flushed')
+        one.start()
+        pair.back('relay 1 started')
+    pair.told(one, 'that it was stopped', 'stopping: .*, why: SIGTERM', 'from: established, to: close_pending, why: .+',
+              'everything is written to bsr', 'drxd has stopped')
+    pair.options()
