@@ -311,7 +311,8 @@ def disconnected(pair):
     pair.expect(r'Requested state change failed by peer: Concurrent state changes')
     for who in ([pair.kernel], [pair.peer], pair.nodes):
         pair.apart(who[0])
-        pair.pool.submit(lambda: [node.disconnect() for node in who[1:]]).result()
+        for node in who[1:]:
+            node.disconnect()
         mark = pair.kernel.mark()
         with pair.primary(pair.kernel):
             changed = pair.write(pair.kernel, 6)
