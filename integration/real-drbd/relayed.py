@@ -12,7 +12,7 @@ DISK = 32 * MIB
 LOST = (r'connection shut down by peer', r'error receiving', r'PingAck did not arrive in time', r'sock was shut down',
         r'sock_recvmsg returned', r'sock_sendmsg', r'short read', r'short sent', r'_drbd_send_\w+: ')
 # What it warns of while it connects. A relay lets a node in and dials the other one: some dials come to nothing.
-CONNECTING = (r'sock was shut down by peer', r'short read \(expected size 8\)')
+CONNECTING = (r'sock was shut down by peer', r'short read \(expected size (8|16)\)')
 PARTED = 'Unconnected|Timeout|BrokenPipe|NetworkFailure|ProtocolError|TearDown|WFConnection|Disconnecting|StandAlone'
 # BSR's own values, where nothing else is said; but connect-int, which is its 3 s in one scenario, and saves time in
 # the others.

@@ -31,7 +31,6 @@ resource r0 {
   disk /dev/vda;
   meta-disk internal;
   net { protocol %s; ping-int 3; connect-int 3; %s }
-  disk { c-plan-ahead 0; resync-rate 400M; }
   proxy { %s }
   on node1 {
     address 10.77.1.2:7789;
@@ -151,6 +150,7 @@ class Proxied(Relayed):
 
 def from_resource_file(pair):
     """drxd has nothing but resources = ["r0.res"]: two established channels between the kernels"""
+    pair.expect_of_relays(r'configuration: r0\.res:\d+:\d+: ')   # advice, for a deep BAB
     pair.start_with('resources = ["r0.res"]\n')
     pair.works('from the resource file')
 
