@@ -340,7 +340,7 @@ def crossed(pair):
 def held_pings(pair):
     """With hold_pings the line may be away longer than DRBD's pings wait; SIGTERM ends the relays in order"""
     pair.configure_relays('\n[link]\nhold_pings = true\n')
-    time.sleep(14)   # idle for some pings, which tell the relays ping-int
+    time.sleep(20)   # idle for some pings, which tell the relays ping-int
     resumes, marks = pair.count('resumes'), {node: node.mark() for node in pair.nodes}
     with writing(pair) as writer:
         pair.line.cut()
