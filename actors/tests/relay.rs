@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{establish, resource, simulated, site, two_sites};
 use drx_actors::net::MemoryNet;
 use drx_protocol::State;
-use drx_protocol::names::{Lane, Role};
+use drx_protocol::names::{ChannelType, Lane, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
@@ -131,5 +131,24 @@ fn a_bsr_that_does_not_close_its_data_is_not_waited_for() {
             assert_eq!(got, b"the last");
         };
         timeout(Duration::from_secs(6), ended).await.expect("within the time for a frozen bsr");
+    });
+}
+
+/// bsr here does not take what the other one opened: that is wrong for as long as the other one wants it, and no longer.
+/// The log says it once, however often it is tried.
+#[test]
+fn what_is_not_dialled_any_more_is_no_trouble() {
+    simulated(async {
+        let (one, two) = two_sites();
+        let says = |report: &drx_protocol::report::ResourceReport| {
+            report.trouble.iter().any(|trouble| trouble.contains("does not take our connection"))
+        };
+        for _ in 0..2 {
+            let opened = two.open(ChannelType::Data).await;
+            one.eventually("bsr is dialled in vain", async |site| says(&site.report().await)).await;
+            drop(opened);
+            one.eventually("nothing is wrong", async |site| site.report().await.trouble.is_empty()).await;
+        }
+        assert_eq!(one.logged(&["trying again and again", "does not take our connection"]).len(), 1);
     });
 }
