@@ -210,6 +210,7 @@ mod tests {
             remote: None,
             bytes_out: 1000,
             bytes_in: 24,
+            compression: Default::default(),
             stale_frames: 0,
             resumes: 2,
             strays: 0,
