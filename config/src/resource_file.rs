@@ -21,3 +21,5 @@ mod words;
 pub use files::{Fault, Files};
 pub use include::{Reading, parse_text, read};
 pub use meaning::{Connection, Facts, Located, Meaning, Part, meaning};
+
+pub(crate) use meaning::{Relay, advice, kept};

@@ -56,6 +56,11 @@ impl Spots {
         self.spots.len() - 1
     }
 
+    /// One of the table.
+    pub(crate) fn spot(&self, id: SpotId) -> &Spot {
+        &self.spots[id]
+    }
+
     /// Puts a value at a spot.
     pub(crate) fn value(&mut self, spot: Spot, kind: ValueKind) -> Value {
         Value::new(Some(&self.add(spot).to_string()), kind)

@@ -7,6 +7,7 @@ use crate::kinds::quote;
 use super::super::files::Fault;
 use super::super::tree::{Span, Word};
 use super::at::{At, Located};
+use super::findings::Findings;
 
 /// An address as it is written; whether it can be read shows when it is needed.
 #[derive(Clone, Debug)]
@@ -40,15 +41,9 @@ impl<'a> Address<'a> {
     }
 
     /// The address of a whole statement: `inside ipv4 10.0.0.1:7788;`
-    pub(super) fn of(at: &At<'a>, faults: &mut Vec<Fault>) -> Option<Address<'a>> {
+    pub(super) fn of(at: &At<'a>) -> Option<Address<'a>> {
         let keyword = at.statement.words.first()?;
-        let mut words = at.arguments();
-        let address = Address::take(at, keyword, &mut words);
-        if let Some(more) = words.first() {
-            let wrong = format!("{} stands behind the address", quote(&more.text));
-            faults.push(at.fault_at(more.span, wrong, "close the statement with `;` before it"));
-        }
-        Some(address)
+        Some(Address::take(at, keyword, &mut at.arguments()))
     }
 
     /// What names a `floating` host.
@@ -65,18 +60,19 @@ impl<'a> Address<'a> {
     }
 
     /// What it says; none: the fault says why not.
-    pub(super) fn read(&self, faults: &mut Vec<Fault>) -> Option<Located<SocketAddr>> {
+    pub(super) fn read(&self, found: &mut Findings<'_>) -> Option<Located<SocketAddr>> {
         match self.parse() {
             Ok(value) => Some(Located { value, span: self.span, key: self.key.clone() }),
             Err((wrong, right)) => {
-                faults.push(Fault { span: self.span, key: self.key.clone(), wrong, right });
+                found.wrong(Fault { span: self.span, key: self.key.clone(), wrong, right });
                 None
             }
         }
     }
 
     fn parse(&self) -> Result<SocketAddr, (String, String)> {
-        let right = || "write an IP address with a port, such as 10.77.1.2:7789 or ipv6 [fd00::2]:7789".to_owned();
+        let right =
+            || "write an IP address with a port, such as 10.77.1.2:7789 or ipv6 [fd00::2]:7789".to_owned();
         let Some(word) = self.word else { return Err(("has no address".to_owned(), right())) };
         let shown = quote(&word.text);
         let family = self.family.map_or("ipv4", |family| &family.text);
@@ -93,7 +89,10 @@ impl<'a> Address<'a> {
             "ipv6" => word.text.parse::<SocketAddrV6>().map(SocketAddr::V6).map_err(|_| {
                 let wrong = format!("{shown} is no IPv6 address with a port");
                 if word.text.contains('%') {
-                    (wrong, "write the interface as its number, such as [fe80::2%3]:7789 (`ip link`)".to_owned())
+                    (
+                        wrong,
+                        "write the interface as its number, such as [fe80::2%3]:7789 (`ip link`)".to_owned(),
+                    )
                 } else {
                     (wrong, "write it in brackets, such as ipv6 [fd00::2]:7789".to_owned())
                 }

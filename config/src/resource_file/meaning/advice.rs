@@ -83,7 +83,9 @@ fn unused_room(connection: &Connection, relay: Relay) -> Option<Fault> {
     let protocol = protocol(connection);
     let asked_for = connection.memlimit.as_ref()?.value > DEFAULT_BAB;
     let bab = print_size(relay.bab);
-    let wrong = format!("with protocol {protocol} each write waits for the other side, so that a BAB of {bab} stays empty");
+    let wrong = format!(
+        "with protocol {protocol} each write waits for the other side, so that a BAB of {bab} stays empty"
+    );
     let right = "write protocol A, or a smaller memlimit";
     (protocol != 'A' && asked_for).then(|| fault(written, wrong, right))
 }
@@ -104,7 +106,9 @@ fn ping_interval(connection: &Connection, relay: Relay) -> Option<Fault> {
     let facts = &connection.facts;
     let seconds = facts.number("ping-int", 1)?;
     let tenths = facts.number("ping-timeout", 1).map_or(30, |tenths| tenths.value);
-    let given_up = Duration::from_millis((seconds.value.saturating_mul(1000)).saturating_add(tenths.saturating_mul(100)));
+    let given_up = Duration::from_millis(
+        (seconds.value.saturating_mul(1000)).saturating_add(tenths.saturating_mul(100)),
+    );
     let hurts = tenths >= 10 && given_up < BSR_GIVES_UP.min(relay.resume_timeout) && !relay.hold_pings;
     let wrong = format!(
         "bsr gives up a broken link after ping-int and ping-timeout, {}, and resume_timeout is {}",
@@ -117,7 +121,8 @@ fn ping_interval(connection: &Connection, relay: Relay) -> Option<Fault> {
 /// Counted in seconds times the kernel's HZ, taken as milliseconds: 5 is 1.25 s at HZ=250 (bsr-wire A.6). A full BAB
 /// takes drips that keep that alive, not less.
 fn acknowledged_in_time(connection: &Connection, _: Relay) -> Option<Fault> {
-    let seconds = connection.facts.number("tcp_ack_timeout", 1).filter(|seconds| (1..5).contains(&seconds.value))?;
+    let seconds =
+        connection.facts.number("tcp_ack_timeout", 1).filter(|seconds| (1..5).contains(&seconds.value))?;
     let wrong = format!(
         "bsr resets a connection that takes nothing for {} (at HZ=250), as a full BAB does",
         print_time(Duration::from_millis(seconds.value * 250))
@@ -130,7 +135,8 @@ fn congestion(connection: &Connection, relay: Relay) -> Option<Fault> {
     let facts = &connection.facts;
     let policy = facts.text("on-congestion")?;
     // Without a unit these are bytes to BSR and sectors to DRBD: only what holds for both is said.
-    let [least, most] = [1, 512].map(|unit| facts.number("congestion-fill", unit).filter(|fill| fill.value > 0));
+    let [least, most] =
+        [1, 512].map(|unit| facts.number("congestion-fill", unit).filter(|fill| fill.value > 0));
     let (least, most) = (least?, most?);
     let bab = print_size(relay.bab);
     match policy.value.as_str() {
@@ -139,7 +145,11 @@ fn congestion(connection: &Connection, relay: Relay) -> Option<Fault> {
                 "bsr disconnects with {} in flight, which a BAB of {bab} has room for",
                 print_size(least.value)
             );
-            Some(fault(&least, wrong, format!("write on-congestion pull-ahead, or congestion-fill {bab} or more")))
+            Some(fault(
+                &least,
+                wrong,
+                format!("write on-congestion pull-ahead, or congestion-fill {bab} or more"),
+            ))
         }
         "pull-ahead" if least.value > relay.bab => {
             let wrong = format!(
@@ -147,7 +157,8 @@ fn congestion(connection: &Connection, relay: Relay) -> Option<Fault> {
                  or it disconnects",
                 print_size(least.value)
             );
-            let right = format!("write congestion-fill {}, a little less than memlimit", sectors(relay.bab / 10 * 9));
+            let right =
+                format!("write congestion-fill {}, a little less than memlimit", sectors(relay.bab / 10 * 9));
             Some(fault(&least, wrong, right))
         }
         _ => None,
@@ -169,7 +180,8 @@ fn fixed_resync(connection: &Connection, relay: Relay) -> Option<Fault> {
 
 /// What a resync keeps under way is in the BAB, before every new write (bsr-wire C.4, D.1).
 fn resync_in_flight(connection: &Connection, relay: Relay) -> Option<Fault> {
-    let target = connection.facts.number("c-fill-target", 512).filter(|target| target.value > relay.bab / 2)?;
+    let target =
+        connection.facts.number("c-fill-target", 512).filter(|target| target.value > relay.bab / 2)?;
     let wrong = format!(
         "a resync keeps {} under way, more than half of a BAB of {}, and new writes wait behind it",
         print_size(target.value),
@@ -182,7 +194,8 @@ fn resync_in_flight(connection: &Connection, relay: Relay) -> Option<Fault> {
 /// (bsr-wire A.4).
 fn connect_interval(connection: &Connection, _: Relay) -> Option<Fault> {
     let seconds = connection.facts.number("connect-int", 1).filter(|seconds| seconds.value < 3)?;
-    let wrong = format!("bsr waits only {}s for what comes through two relays and a long line", seconds.value);
+    let wrong =
+        format!("bsr waits only {}s for what comes through two relays and a long line", seconds.value);
     Some(fault(&seconds, wrong, "write connect-int 3 or more"))
 }
 

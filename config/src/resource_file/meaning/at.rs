@@ -85,7 +85,7 @@ pub struct Located<T> {
 
 impl<T> Located<T> {
     /// The same place with another value.
-    pub(super) fn with<U>(&self, value: U) -> Located<U> {
+    pub(crate) fn with<U>(&self, value: U) -> Located<U> {
         Located { value, span: self.span, key: self.key.clone() }
     }
 }

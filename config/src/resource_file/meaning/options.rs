@@ -3,9 +3,10 @@
 use crate::kinds::quote;
 use crate::schema::nearest;
 
-use super::super::files::{Fault, Files};
+use super::super::files::Fault;
 use super::super::tree::Word;
 use super::at::{At, Located};
+use super::findings::Findings;
 
 /// One section's options as they stand there.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +25,7 @@ pub(super) struct Inherited {
 
 impl Options {
     /// Reads what stands in the section's braces.
-    pub(super) fn read(section: &At<'_>, faults: &mut Vec<Fault>) -> Options {
+    pub(super) fn read(section: &At<'_>, found: &mut Findings<'_>) -> Options {
         let mut options = Options::default();
         for at in section.statements() {
             let keyword = at.keyword();
@@ -39,7 +40,7 @@ impl Options {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("known here: {}, plugin", OPTIONS.join(", ")),
                 };
-                faults.push(at.fault(format!("{shown} is no option of a proxy"), right));
+                found.wrong(at.fault(format!("{shown} is no option of a proxy"), right));
                 continue;
             };
             match at.arguments() {
@@ -47,13 +48,13 @@ impl Options {
                     Some(_) => options.settings.push((name, located(&at, value))),
                     None => {
                         let wrong = format!("{} is no number", quote(&value.text));
-                        faults.push(at.fault_at(value.span, wrong, RIGHT_NUMBER));
+                        found.wrong(at.fault_at(value.span, wrong, RIGHT_NUMBER));
                     }
                 },
-                [] => faults.push(at.fault("has no value", format!("write {name} NUMBER;"))),
+                [] => found.wrong(at.fault("has no value", format!("write {name} NUMBER;"))),
                 [value, ..] => {
                     let wrong = format!("more than {} stands behind it", quote(&value.text));
-                    faults.push(at.fault(wrong, "write one number and `;`"));
+                    found.wrong(at.fault(wrong, "write one number and `;`"));
                 }
             }
         }
@@ -69,8 +70,7 @@ impl Options {
         own: &Options,
         resource: Option<&Options>,
         common: Option<&Options>,
-        files: &Files,
-        faults: &mut Vec<Fault>,
+        found: &mut Findings<'_>,
     ) -> Inherited {
         let mut inherited = Inherited::default();
         for name in OPTIONS {
@@ -78,7 +78,7 @@ impl Options {
                 Some(setting) => Some(setting),
                 None => {
                     let outer = [resource, common].into_iter().flatten();
-                    let first = outer.map(|options| options.only(name, files, faults)).find(Option::is_some);
+                    let first = outer.map(|options| options.only(name, found)).find(Option::is_some);
                     first.flatten()
                 }
             };
@@ -91,7 +91,8 @@ impl Options {
             }
         }
         let none = Vec::new();
-        let [resource, common] = [resource, common].map(|options| options.map_or(&none, |options| &options.plugins));
+        let [resource, common] =
+            [resource, common].map(|options| options.map_or(&none, |options| &options.plugins));
         inherited.plugins = own.plugins.clone();
         let mut outer = resource.clone();
         put_before(&mut outer, common);
@@ -104,13 +105,13 @@ impl Options {
     }
 
     /// The one of this name, for those who inherit it.
-    fn only(&self, name: &str, files: &Files, faults: &mut Vec<Fault>) -> Option<&Located<String>> {
+    fn only(&self, name: &str, found: &mut Findings<'_>) -> Option<&Located<String>> {
         let mut all = self.find(name);
         let first = all.next()?;
         for other in all.filter(|other| number(&other.value) != number(&first.value)) {
-            let wrong = format!("stands here a second time, first at {}", files.place(first.span));
+            let wrong = format!("stands here a second time, first at {}", found.place(first.span));
             let right = "keep one of them".to_owned();
-            faults.push(Fault { span: other.span, key: other.key.clone(), wrong, right });
+            found.wrong(Fault { span: other.span, key: other.key.clone(), wrong, right });
         }
         Some(first)
     }
@@ -171,7 +172,8 @@ mod tests {
 
     #[test]
     fn numbers_have_the_units_of_the_tools() {
-        let read = [("0", 0), ("05", 5), ("3s", 1536), ("2k", 2048), ("2K", 2048), ("5M", 5 << 20), ("3g", 3 << 30)];
+        let read =
+            [("0", 0), ("05", 5), ("3s", 1536), ("2k", 2048), ("2K", 2048), ("5M", 5 << 20), ("3g", 3 << 30)];
         for (text, value) in read {
             assert_eq!(number(text), Some(value), "{text}");
         }

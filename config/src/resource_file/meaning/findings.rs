@@ -1,0 +1,40 @@
+//! What is wrong, gathered.
+
+use std::collections::HashSet;
+
+use crate::error::Place;
+
+use super::super::files::{Fault, Files};
+use super::super::tree::Span;
+
+/// Faults, and what is needed to tell good ones from those that only follow from another.
+#[derive(Debug)]
+pub(super) struct Findings<'a> {
+    files: &'a Files,
+    /// Files with errors in their grammar: what seems to be missing there may have been passed over.
+    broken: HashSet<usize>,
+    pub(super) faults: Vec<Fault>,
+}
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(files: &'a Files, known: &[Fault]) -> Findings<'a> {
+        Findings { files, broken: known.iter().map(|fault| fault.span.file).collect(), faults: Vec::new() }
+    }
+
+    /// Something that stands there is wrong.
+    pub(super) fn wrong(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// Something is not there, or not in its place.
+    pub(super) fn gap(&mut self, fault: Fault) {
+        if !self.broken.contains(&fault.span.file) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// A place for people.
+    pub(super) fn place(&self, span: Span) -> Place {
+        self.files.place(span)
+    }
+}
