@@ -4,14 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use config::{Map, Value, ValueKind};
-use glob::{MatchOptions, Pattern, glob_with};
 
 use crate::error::Place;
 use crate::kinds::{Kind, quote};
 use crate::layers::Layers;
 use crate::model::Resource;
 use crate::resolve::{Found, LOCAL, View};
-use crate::resource_file::{Connection, Fault, Located, Meaning, Reading, Relay, advice, kept, meaning};
+use crate::resource_file::{
+    Connection, Fault, Located, Meaning, Reading, Relay, advice, expand, kept, meaning,
+};
 use crate::schema;
 use crate::sources::Sources;
 use crate::spots::{Spot, Spots};
@@ -119,37 +120,19 @@ impl FromFiles {
             Place::File { name, .. } => Path::new(name).parent().unwrap_or(Path::new("")).to_owned(),
             _ => PathBuf::new(),
         };
-        if !pattern.value.contains(['*', '?', '[']) {
-            return self.read_file(&folder.join(&pattern.value), &spot, spots);
-        }
-        // The folder's own name is no pattern.
-        let folder = Pattern::escape(&folder.display().to_string());
-        let path = Path::new(&folder).join(&pattern.value);
         let shown = quote(&pattern.value);
-        let found = match glob_with(&path.display().to_string(), AS_A_SHELL) {
-            Ok(found) => found,
-            Err(error) => {
-                let wrong = format!("{shown} is no pattern: {}", error.msg);
-                return spots.report(&spot, wrong, "write one such as \"/etc/bsr.d/*.res\"");
+        match expand(&folder, &pattern.value) {
+            Err(wrong) => {
+                spots.report(&spot, format!("{shown}: {wrong}"), "write one such as \"/etc/bsr.d/*.res\"")
             }
-        };
-        let mut any = false;
-        for (number, path) in found.enumerate() {
-            any = true;
-            if number == MAX_FILES {
-                let wrong = format!("{shown} matches more than {MAX_FILES} files");
-                return spots.report(&spot, wrong, "name fewer resource files");
+            Ok(paths) if paths.is_empty() => {
+                spots.report(&spot, format!("{shown} matches no file"), "name resource files that are there");
             }
-            match path {
-                Ok(path) => self.read_file(&path, &spot, spots),
-                Err(error) => {
-                    let wrong = format!("{} cannot be read: {}", error.path().display(), error.error());
-                    spots.report(&spot, wrong, "name folders that this user may read");
+            Ok(paths) => {
+                for path in paths {
+                    self.read_file(&path, &spot, spots);
                 }
             }
-        }
-        if !any {
-            spots.report(&spot, format!("{shown} matches no file"), "name resource files that are there");
         }
     }
 
@@ -215,10 +198,5 @@ fn size(bytes: u64, spot: Spot, spots: &mut Spots) -> Value {
     Value::new(None, ValueKind::Nil)
 }
 
-/// As glob(3) has it: `*` matches neither `/` nor a leading dot.
-const AS_A_SHELL: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-/// Thousands of resources, one in each file.
-const MAX_FILES: usize = 10_000;
 /// Names that a warning shows.
 const MAX_HOSTS: usize = 8;

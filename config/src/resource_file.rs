@@ -12,14 +12,19 @@
 //! ```
 
 mod files;
+mod grammar;
 mod include;
 mod meaning;
 mod parse;
+mod print;
+mod shape;
 pub mod tree;
 mod words;
 
 pub use files::{Fault, Files};
 pub use include::{Reading, parse_text, read};
 pub use meaning::{Connection, Facts, Located, Meaning, Part, meaning};
+pub use print::print;
 
+pub(crate) use include::expand;
 pub(crate) use meaning::{Relay, advice, kept};

@@ -1,8 +1,15 @@
 //! From words to the tree.
+//!
+//! The parser knows what may stand where, so that a semicolon or a brace that is missing is found where it is
+//! missing, and what follows is read as it was meant. Each statement gets at most one error.
+
+use crate::kinds::shorten;
+use crate::schema::nearest;
 
 use super::files::Fault;
+use super::grammar::{Part, Section, homes};
 use super::tree::{Span, Statement, Word};
-use super::words::{Kind, Token, Words};
+use super::words::{Flaw, Kind, Token, Words};
 
 /// What a text says, and what is wrong with it.
 #[derive(Debug, Default)]
@@ -11,117 +18,417 @@ pub(super) struct Parsed {
     pub(super) faults: Vec<Fault>,
 }
 
-/// Reads a text.
-pub(super) fn parse(file: usize, text: &str) -> Parsed {
-    let mut words = Words::new(file, text);
-    let tokens: Vec<Token> = words.by_ref().collect();
-    let mut parser = Parser { tokens: tokens.into(), end: words.end(), path: Vec::new(), faults: Vec::new() };
-    for (span, wrong, right) in std::mem::take(&mut words.flaws) {
-        parser.faults.push(Fault { span, key: "word".to_owned(), wrong, right });
-    }
-    let mut statements = Vec::new();
-    while let Some(statement) = parser.statement() {
-        statements.push(statement);
-    }
+/// Reads a text. `budget`: how many words and signs may still be read; what was read is taken from it.
+pub(super) fn parse(file: usize, text: &str, budget: &mut usize) -> Parsed {
+    let mut parser = Parser {
+        text,
+        words: Words::new(file, text),
+        next: None,
+        last: Span { file, start: 0, end: 0 },
+        open: Vec::new(),
+        keyword: None,
+        state: State::Sound,
+        reopened: false,
+        surplus: false,
+        leave_to: None,
+        muted: false,
+        budget,
+        faults: Vec::new(),
+    };
+    let statements = parser.statements(Section::File);
     Parsed { statements, faults: parser.faults }
 }
 
-struct Parser {
-    tokens: std::collections::VecDeque<Token>,
-    end: Span,
-    path: Vec<String>,
+pub(super) struct Parser<'a> {
+    text: &'a str,
+    words: Words<'a>,
+    next: Option<Token>,
+    /// The token that was taken last.
+    last: Span,
+    /// The sections that stand open.
+    open: Vec<Open>,
+    /// The statement that is being read.
+    keyword: Option<String>,
+    state: State,
+    /// A section's statements stand outside of every section: it was said of the first one.
+    reopened: bool,
+    /// A `}` closed too much, and so there is one too many.
+    surplus: bool,
+    /// How many sections stay open: the next statement belongs to one further out.
+    leave_to: Option<usize>,
+    /// What the tools pass over is not looked at.
+    muted: bool,
+    budget: &'a mut usize,
     faults: Vec<Fault>,
 }
 
-impl Parser {
-    fn fault(&mut self, span: Span, wrong: &str, right: &str) {
-        let key = if self.path.is_empty() { "file".to_owned() } else { self.path.join(" > ") };
-        self.faults.push(Fault { span, key, wrong: wrong.to_owned(), right: right.to_owned() });
-    }
+/// An open section.
+struct Open {
+    section: Section,
+    /// How errors name it: `on node1`.
+    name: String,
+    /// The column where its statement begins.
+    column: usize,
+}
 
-    fn statement(&mut self) -> Option<Statement> {
-        let mut words: Vec<Word> = Vec::new();
-        while let Some(token) = self.tokens.front() {
-            match token.kind {
-                Kind::Sign('}') => {
-                    if words.is_empty() && !self.path.is_empty() {
-                        return None;
-                    }
-                    let span = token.span;
-                    self.fault(span, "`}` stands here", "close the statement with `;` first, or take it out");
-                    if words.is_empty() {
-                        self.tokens.pop_front();
-                        continue;
-                    }
-                    return Some(Statement { words, body: None });
-                }
-                Kind::Sign(';') => {
-                    self.tokens.pop_front();
-                    if words.is_empty() {
-                        continue;
-                    }
-                    return Some(Statement { words, body: None });
-                }
-                Kind::Sign('{') => {
-                    let open = token.span;
-                    self.tokens.pop_front();
-                    if self.path.len() == MAX_DEPTH {
-                        self.fault(open, "braces within too many braces", "close them");
-                        self.tokens.clear();
-                        return None;
-                    }
-                    let mut name = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>();
-                    name.truncate(3);
-                    self.path.push(name.join(" "));
-                    let mut body = Vec::new();
-                    while let Some(statement) = self.statement() {
-                        body.push(statement);
-                    }
-                    if self.tokens.pop_front().is_none() {
-                        self.fault(open, "is not closed", "write `}` behind its last statement");
-                    }
-                    self.path.pop();
-                    if words.is_empty() {
-                        self.fault(open, "no keyword stands before this brace", "name the section");
-                        continue;
-                    }
-                    return Some(Statement { words, body: Some(body) });
-                }
-                _ => {
-                    let word = self.word()?;
-                    words.push(word);
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Sound,
+    /// This statement has its error: what else is wrong with it comes from that.
+    Faulty,
+    /// The text ended within a section, which was said.
+    Ended,
+    /// No more is read.
+    Stopped,
+}
+
+/// A statement is not what it should be; the error is recorded.
+pub(super) struct Broken;
+
+impl Parser<'_> {
+    /// The next token, if any.
+    pub(super) fn peek(&mut self) -> Option<&Token> {
+        if self.next.is_none() && self.state != State::Stopped {
+            self.next = self.words.next();
+            for Flaw { span, wrong, right } in std::mem::take(&mut self.words.flaws) {
+                if !self.muted {
+                    self.fault(span, wrong, right);
                 }
             }
         }
-        if !words.is_empty() {
-            self.fault(self.end, "the file ends within a statement", "close it with `;`");
-            return Some(Statement { words, body: None });
+        self.next.as_ref()
+    }
+
+    /// Takes the next token.
+    pub(super) fn take(&mut self) -> Option<Token> {
+        self.peek();
+        let token = self.next.take()?;
+        self.last = token.span;
+        if *self.budget == 0 {
+            self.sound();
+            self.fault(token.span, "this is too much", format!("at most {MAX_TOKENS} words in all files"));
+            self.stop();
+            return None;
+        }
+        *self.budget -= 1;
+        Some(token)
+    }
+
+    /// Takes the next token if it is this sign.
+    pub(super) fn take_sign(&mut self, sign: char) -> bool {
+        self.is_sign(sign) && self.take().is_some()
+    }
+
+    /// Whether the next token is this sign.
+    pub(super) fn is_sign(&mut self, sign: char) -> bool {
+        self.peek().is_some_and(|token| token.kind == Kind::Sign(sign))
+    }
+
+    /// Records what is wrong; once in a statement.
+    pub(super) fn fault(&mut self, span: Span, wrong: impl Into<String>, right: impl Into<String>) {
+        if self.state != State::Sound {
+            return;
+        }
+        self.state = State::Faulty;
+        let (mut wrong, mut right) = (wrong.into(), right.into());
+        if self.faults.len() == MAX_FAULTS {
+            (wrong, right) = ("too much of this is no resource file".to_owned(), "name one".to_owned());
+        }
+        let key = self.key();
+        self.faults.push(Fault { span, key, wrong, right });
+        if self.faults.len() > MAX_FAULTS {
+            self.stop();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.state = State::Stopped;
+        self.next = None;
+    }
+
+    /// What comes now is another statement's.
+    fn sound(&mut self) {
+        if self.state == State::Faulty {
+            self.state = State::Sound;
+        }
+    }
+
+    /// The statement that is being read, with those it stands in.
+    fn key(&self) -> String {
+        let mut names: Vec<&str> = self.open.iter().map(|open| open.name.as_str()).collect();
+        names.extend(self.keyword.as_deref());
+        let mut key = names.join(" > ");
+        while key.chars().count() > MAX_KEY && names.len() > 1 {
+            names.remove(0);
+            key = format!("… > {}", names.join(" > "));
+        }
+        if key.is_empty() { "file".to_owned() } else { key }
+    }
+
+    /// The statements up to the brace that closes the section, which is left.
+    fn statements(&mut self, section: Section) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        while self.leave_to.is_none() {
+            self.keyword = None;
+            self.sound();
+            let Some(token) = self.peek() else { break };
+            let (kind, span) = (token.kind, token.span);
+            self.sound();
+            match kind {
+                Kind::Sign('}') if !self.open.is_empty() => break,
+                Kind::Sign('}') => {
+                    if !std::mem::take(&mut self.surplus) {
+                        self.fault(span, "this `}` closes nothing", "take it out");
+                    }
+                    self.take();
+                }
+                Kind::Sign(';') => {
+                    self.fault(span, "this `;` closes nothing", "take it out");
+                    self.take();
+                }
+                Kind::Sign('{') => {
+                    self.fault(span, "no keyword stands before this brace", "name the section");
+                    self.take();
+                    self.block(Section::Unknown, &[]);
+                }
+                Kind::Sign(sign) if !section.takes_signs() => {
+                    let wrong = format!("a statement begins with `{sign}`");
+                    self.fault(span, wrong, "begin it with a keyword");
+                    self.take();
+                    self.recover(section, &[], &[]);
+                }
+                Kind::Sign(_) | Kind::Word | Kind::Quoted => statements.extend(self.statement(section)),
+            }
+        }
+        statements
+    }
+
+    fn statement(&mut self, section: Section) -> Option<Statement> {
+        let token = self.take()?;
+        self.keyword = Some(shorten(&token.text));
+        let parts = self.parts(section, &token)?;
+        let mut words = vec![Word::from(token)];
+        let body = match self.shape(parts, &mut words) {
+            Ok(body) => body,
+            Err(Broken) => self.recover(section, parts, &words),
+        };
+        Some(Statement { words, body })
+    }
+
+    /// What may follow a keyword. None: it belongs further out, and was put back.
+    fn parts(&mut self, section: Section, token: &Token) -> Option<&'static [Part]> {
+        let (keyword, span) = (token.text.as_str(), token.span);
+        let bare = token.kind == Kind::Word;
+        // The tools compare `protocol` as text, and so the name of every option.
+        let known = section.parts(keyword).filter(|_| bare || keyword == "protocol" || !section.is_closed());
+        if let Some(parts) = known {
+            self.reopened &= !self.open.is_empty();
+            return Some(parts);
+        }
+        let near = nearest(keyword, section.rules().map(|(known, _)| *known));
+        if let (Some(parts), true) = (section.other(), near.is_none() || !section.is_strict()) {
+            return Some(parts);
+        }
+        if let Some(parts) = section.parts(keyword) {
+            self.fault(span, "this keyword stands between quotes", format!("write {keyword}"));
+            return Some(parts);
+        }
+        if let Some(depth) = self.section_further_out(token) {
+            let name = self.open.last().map_or("", |open| &open.name).to_owned();
+            let wrong = format!("cannot stand in `{name}`, which is still open");
+            self.fault(span, wrong, format!("close `{name}` with `}}` before it"));
+            self.leave_to = Some(depth);
+            self.next = Some(token.clone());
+            return None;
+        }
+        let homes = if bare { homes(keyword) } else { Vec::new() };
+        if let Some((home, _)) = homes.first() {
+            match self.open.last() {
+                Some(open) => {
+                    let wrong = format!("cannot stand in `{}`", open.name);
+                    self.fault(
+                        span,
+                        wrong,
+                        format!("it belongs in {}", listed(homes.iter().map(|home| home.1))),
+                    );
+                }
+                None => {
+                    if !std::mem::replace(&mut self.reopened, true) {
+                        let wrong = "stands outside of every section";
+                        self.fault(
+                            span,
+                            wrong,
+                            "take out a `}` before it, or write resource NAME { … } around it",
+                        );
+                    }
+                    self.surplus = true;
+                }
+            }
+            return home.parts(keyword);
+        }
+        if let Some(near) = near {
+            self.fault(span, "is unknown here", format!("did you mean {near}?"));
+            return section.parts(near);
+        }
+        if !section.may_grow() {
+            let known = listed(section.rules().map(|(known, _)| *known));
+            self.fault(span, "is unknown here", format!("write {known}"));
+        }
+        Some(ANYTHING)
+    }
+
+    /// How many sections stay open when a keyword that cannot stand here belongs to one further out: it begins a
+    /// line, no further right than the section that was not closed before it.
+    fn section_further_out(&self, token: &Token) -> Option<usize> {
+        let innermost = self.open.last()?;
+        if !token.first || token.kind != Kind::Word || self.column(token.span) > innermost.column {
+            return None;
+        }
+        let outer = |depth: usize| match depth.checked_sub(1) {
+            Some(at) => self.open[at].section,
+            None => Section::File,
+        };
+        (0..self.open.len()).rev().find(|depth| outer(*depth).parts(&token.text).is_some())
+    }
+
+    fn column(&self, span: Span) -> usize {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        span.start - before.rfind('\n').map_or(0, |at| at + 1)
+    }
+
+    /// Reads what a pair of braces holds, the first of which was taken. `words`: those before it.
+    pub(super) fn block(&mut self, section: Section, words: &[Word]) -> Vec<Statement> {
+        let opener = self.last;
+        if self.open.len() == MAX_DEPTH {
+            self.sound();
+            self.fault(opener, "too many braces are open", "close some before it");
+            self.stop();
+            return Vec::new();
+        }
+        let column = self.column(words.first().map_or(opener, |word| word.span));
+        self.open.push(Open { section, name: name_of(words), column });
+        let lenient = self.words.set_lenient(section == Section::Plugins);
+        let statements = self.statements(section);
+        self.words.set_lenient(lenient);
+        if self.leave_to.is_none() && !self.take_sign('}') && !self.may_end(section) {
+            self.sound();
+            self.fault(opener, "this brace is not closed", "write `}` behind the last statement in it");
+            // The sections around it are open for the same reason.
+            self.state = State::Ended;
+        }
+        self.open.pop();
+        if self.leave_to == Some(self.open.len()) {
+            self.leave_to = None;
+        }
+        self.keyword = None;
+        self.sound();
+        // The tools want none there, but some write one.
+        if self.leave_to.is_none() {
+            self.take_sign(';');
+        }
+        statements
+    }
+
+    /// A resource may end with its file.
+    fn may_end(&self, section: Section) -> bool {
+        matches!(section, Section::Resource | Section::Common) && self.open.len() == 1
+    }
+
+    /// Passes over the rest of a statement that is not what it should be; the answer is what its braces hold.
+    fn recover(&mut self, section: Section, parts: &[Part], words: &[Word]) -> Option<Vec<Statement>> {
+        let inner = parts.iter().find_map(|part| part.section()).unwrap_or(Section::Unknown);
+        while let Some(token) = self.peek() {
+            match token.kind {
+                Kind::Sign('}') => return None,
+                Kind::Sign(';') => {
+                    self.take();
+                    return None;
+                }
+                Kind::Sign('{') => {
+                    self.take();
+                    return Some(self.block(inner, words));
+                }
+                Kind::Word | Kind::Quoted if token.first => {
+                    let word = token.text.clone();
+                    let begins = |section: Section| section.parts(&word).is_some();
+                    let is_new = begins(section) || self.open.iter().any(|open| begins(open.section));
+                    if is_new || section.other().is_some() {
+                        return None;
+                    }
+                    self.take();
+                }
+                Kind::Word | Kind::Quoted | Kind::Sign(_) => {
+                    self.take();
+                }
+            }
         }
         None
     }
 
-    /// A word with what belongs to it: `10.0.0.1:7789`, `[::1]:7789`, `[0]`.
-    fn word(&mut self) -> Option<Word> {
-        let token = self.tokens.pop_front()?;
-        let mut word = Word { text: token.text, quoted: token.kind == Kind::Quoted, span: token.span };
-        let mut open = word.text == "[" && !word.quoted;
-        while let Some(next) = self.tokens.front() {
-            let joins = match next.kind {
-                Kind::Sign(':') => true,
-                Kind::Sign(']') => open,
-                Kind::Word => open || (word.text.ends_with(':') && !word.quoted),
-                _ => false,
-            };
-            if !joins {
-                break;
+    /// Passes over what is skipped, up to the brace that closes it.
+    pub(super) fn skipped(&mut self, words: &mut Vec<Word>) -> Result<(), Broken> {
+        let start = self.last;
+        let mut depth = 0;
+        self.muted = true;
+        while let Some(token) = self.take() {
+            match token.kind {
+                Kind::Sign('{') => depth += 1,
+                Kind::Sign('}') if depth == 0 => {
+                    self.muted = false;
+                    self.fault(token.span, "no brace was opened to be skipped", "write skip NAME { … }");
+                    self.next = Some(token);
+                    return Err(Broken);
+                }
+                Kind::Sign('}') if depth == 1 => {
+                    self.muted = false;
+                    return Ok(());
+                }
+                Kind::Sign('}') => depth -= 1,
+                Kind::Word | Kind::Quoted if depth == 0 => words.push(Word::from(token)),
+                Kind::Word | Kind::Quoted | Kind::Sign(_) => {}
             }
-            open &= next.kind != Kind::Sign(']');
-            word.text.push_str(&next.text);
-            word.span.end = next.span.end;
-            self.tokens.pop_front();
         }
-        Some(word)
+        self.muted = false;
+        self.fault(start, "the file ends within what is skipped", "write skip NAME { … }");
+        Err(Broken)
+    }
+
+    /// The token that was taken last.
+    pub(super) fn last(&self) -> Span {
+        self.last
     }
 }
 
-const MAX_DEPTH: usize = 32;
+impl From<Token> for Word {
+    fn from(token: Token) -> Word {
+        Word { text: token.text, quoted: token.kind == Kind::Quoted, span: token.span }
+    }
+}
+
+/// How errors name a section: the first words of its statement.
+fn name_of(words: &[Word]) -> String {
+    let is_endpoint = words.iter().any(|word| word.text == "via" && !word.quoted);
+    let shown = words.iter().take(if is_endpoint { 2 } else { 3 });
+    shorten(&shown.map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "))
+}
+
+/// `a, b or c`.
+fn listed(names: impl Iterator<Item = &'static str>) -> String {
+    let mut names: Vec<_> = names.collect();
+    match names.pop() {
+        Some(last) if names.is_empty() => last.to_owned(),
+        Some(last) => format!("{} or {last}", names.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// What a statement that is unknown may look like.
+const ANYTHING: &[Part] = &[Part::Free, Part::EndOrBlock(Section::Unknown)];
+/// Words and signs of all files: ten thousand resources.
+pub(super) const MAX_TOKENS: usize = 1_000_000;
+/// More than somebody makes who writes a resource file.
+const MAX_FAULTS: usize = 100;
+/// The tools' own sections are five deep.
+const MAX_DEPTH: usize = 16;
+/// Characters of a key, as with other errors.
+const MAX_KEY: usize = 60;

@@ -20,12 +20,17 @@ pub(super) struct Token {
 pub(super) enum Kind {
     Word,
     Quoted,
-    /// One of `{ } ; [ ] :`.
+    /// One of `{ } ; [ ] :`; in a plugin's words any other, too.
     Sign(char),
 }
 
-/// What is wrong with a piece of text: where, what is wrong, what would be right.
-pub(super) type Flaw = (Span, String, String);
+/// What is wrong with a piece of text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    pub(super) span: Span,
+    pub(super) wrong: String,
+    pub(super) right: String,
+}
 
 /// Reads one text token by token.
 #[derive(Debug)]
@@ -37,17 +42,19 @@ pub(super) struct Words<'a> {
     begun: bool,
     /// Right behind a `[`: a word may hold `:` and `%`, as an IPv6 address does.
     behind_bracket: bool,
+    /// What no token begins with is one, as in a plugin's words.
+    lenient: bool,
     pub(super) flaws: Vec<Flaw>,
 }
 
 impl<'a> Words<'a> {
     pub(super) fn new(file: usize, text: &'a str) -> Words<'a> {
-        Words { text, file, at: 0, begun: false, behind_bracket: false, flaws: Vec::new() }
+        Words { text, file, at: 0, begun: false, behind_bracket: false, lenient: false, flaws: Vec::new() }
     }
 
-    /// The end of the text.
-    pub(super) fn end(&self) -> Span {
-        self.span(self.text.len(), self.text.len())
+    /// Sets whether what no token begins with is one; the answer is what was set before.
+    pub(super) fn set_lenient(&mut self, lenient: bool) -> bool {
+        std::mem::replace(&mut self.lenient, lenient)
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
@@ -56,6 +63,10 @@ impl<'a> Words<'a> {
 
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn flaw(&mut self, span: Span, wrong: String, right: String) {
+        self.flaws.push(Flaw { span, wrong, right });
     }
 
     fn skip_blanks(&mut self) {
@@ -87,11 +98,8 @@ impl<'a> Words<'a> {
             None => {
                 let content = line.trim_end_matches('\r');
                 let span = self.span(start, start + content.len());
-                self.flaws.push((
-                    span,
-                    "this quote is not closed on its line".to_owned(),
-                    "close it there; no line break may stand between quotes".to_owned(),
-                ));
+                let right = "close it there: no line break may stand between quotes";
+                self.flaw(span, "this quote is not closed on its line".to_owned(), right.to_owned());
                 (line.len(), content[1..].to_owned())
             }
         };
@@ -99,7 +107,7 @@ impl<'a> Words<'a> {
         if text.len() > MAX_QUOTED {
             let wrong = format!("{} bytes stand between these quotes", text.len());
             let right = format!("{MAX_QUOTED} may: put a longer command into a script");
-            self.flaws.push((self.span(start, self.at), wrong, right));
+            self.flaw(self.span(start, self.at), wrong, right);
         }
         self.token(Kind::Quoted, text, start)
     }
@@ -120,7 +128,7 @@ impl<'a> Words<'a> {
         self.at += length;
         if length > MAX_WORD {
             let wrong = format!("this word has {length} bytes");
-            self.flaws.push((self.span(start, self.at), wrong, format!("{MAX_WORD} are allowed")));
+            self.flaw(self.span(start, self.at), wrong, format!("at most {MAX_WORD} are allowed"));
         }
         self.token(Kind::Word, rest[..length].to_owned(), start)
     }
@@ -144,7 +152,7 @@ impl<'a> Words<'a> {
             }
             _ => (format!("`{shown}` stands here"), "take it out, or put the word between quotes"),
         };
-        self.flaws.push((self.span(start, self.at), wrong, right.to_owned()));
+        self.flaw(self.span(start, self.at), wrong, right.to_owned());
     }
 }
 
@@ -165,6 +173,10 @@ impl Iterator for Words<'_> {
                 '"' => return Some(self.quoted(start)),
                 c if is_word(c) || (self.behind_bracket && matches!(c, ':' | '%')) => {
                     return Some(self.word(start));
+                }
+                other if self.lenient && !other.is_control() => {
+                    self.at += other.len_utf8();
+                    return Some(self.token(Kind::Sign(other), other.to_string(), start));
                 }
                 _ => self.strange(),
             }
