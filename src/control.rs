@@ -10,13 +10,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 mod answer;
+mod configuration;
 mod connections;
+mod level;
 mod line;
 mod names;
 mod proxy;
 mod server;
 mod socket;
 
+pub use configuration::{Configuration, Configured};
 pub use connections::Additions;
 pub use server::{Identity, Limits, Server};
 pub use socket::{ClaimError, ControlSocket};
@@ -78,6 +81,8 @@ pub enum Request {
         /// The line, such as `zstd level 4`; `END`: there are no lines from here on.
         line: String,
     },
+    /// What every connection was told: answered with [`Configuration`].
+    Configuration {},
     /// Answered with [`Version`]; the relay is not asked.
     Version {},
     /// Stop the daemon as SIGTERM does: answered with [`Accepted`], at once.

@@ -1,4 +1,4 @@
-//! `drx-ctl`: asks the daemon, and says what it answered.
+//! `drx-ctl`: asks the daemon, and says what it answered. Under other names it is what `bsradm` and `drbdadm` expect.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -11,6 +11,7 @@ use crate::ctl::command::{Cli, Command};
 mod client;
 mod command;
 mod print;
+pub mod proxy;
 
 /// Runs the program with these arguments, its own name first. Its exit status:
 ///
@@ -20,7 +21,13 @@ mod print;
 /// | 1 | the daemon said no, or did not answer |
 /// | 2 | usage |
 /// | 3 | there is no daemon |
+///
+/// Called as `bsr-proxy-ctl` or `drbd-proxy-ctl` it is that program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter().peekable();
+    if let Some(program) = arguments.peek().and_then(proxy::name_of) {
+        return proxy::run(program, arguments.skip(1));
+    }
     match command::parse(arguments) {
         Ok(cli) => {
             let outcome = carry_out(&cli);

@@ -104,7 +104,7 @@ pub enum Wish {
 pub fn run(config: &Config) -> Result<(), Failure> {
     let settings = settings(config)?;
     let socket = ControlSocket::claim(&config.control.socket).map_err(Failure::start)?;
-    let (root, _flush) = logging::open(&config.log).map_err(Failure::start)?;
+    let (root, flush) = logging::open(&config.log).map_err(Failure::start)?;
     let log = root.new(o!("node" => settings.node.clone()));
     logging::log_panics(log.clone());
     announce(config, &settings, socket.path(), &log);
@@ -117,8 +117,15 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         let relay = start(settings, &log);
         let limits = Limits::default();
         let additions = Additions::new(config.defaults.clone(), drx_config::is_local);
-        let server =
-            Server { identity, limits, relay: relay.clone(), additions, wishes: wish, log: log.clone() };
+        let server = Server {
+            identity,
+            limits,
+            relay: relay.clone(),
+            additions,
+            wishes: wish,
+            log: log.clone(),
+            threshold: flush.threshold(),
+        };
         serve(&socket, server, relay, wishes, &log).await
     });
     match &ran {

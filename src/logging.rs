@@ -12,17 +12,21 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use drx_config::{Level, Log};
-use slog::{Drain, LevelFilter, Logger, crit, o};
+use drx_config::Log;
+use slog::{Drain, Logger, crit, o};
 use slog_async::AsyncGuard;
 use slog_term::{Decorator, FullFormat, PlainDecorator, TermDecorator};
 
 mod line;
 mod queue;
 mod stamp;
+mod threshold;
 
 use line::{Lines, OneLine};
 use stamp::{Stamp, print_header};
+use threshold::Sieve;
+
+pub use threshold::Threshold;
 
 /// Opens the log: `log.file`, to be appended to, or standard error, in colours on a terminal.
 ///
@@ -31,15 +35,15 @@ use stamp::{Stamp, print_header};
 /// # Errors
 /// The file cannot be opened for writing.
 pub fn open(settings: &Log) -> Result<(Logger, Flush), OpenError> {
-    let level = slog_level(settings.level);
+    let threshold = Threshold::new(settings.level);
     Ok(match &settings.file {
         Some(path) => {
             let opened = OpenOptions::new().append(true).create(true).open(path);
             let file = opened.map_err(|error| OpenError { path: path.clone(), error })?;
-            to_writer(file, level)
+            to_writer(file, threshold)
         }
-        None if io::stderr().is_terminal() => to(TermDecorator::new().stderr().build(), level),
-        None => to_writer(io::stderr(), level),
+        None if io::stderr().is_terminal() => to(TermDecorator::new().stderr().build(), threshold),
+        None => to_writer(io::stderr(), threshold),
     })
 }
 
@@ -66,12 +70,22 @@ pub fn log_panics(log: Logger) {
 
 /// Writes what is still queued when it is dropped; gives up after some seconds on a disk that hangs.
 #[must_use = "dropping it ends the log"]
-pub struct Flush(Option<AsyncGuard>);
+pub struct Flush {
+    guard: Option<AsyncGuard>,
+    threshold: Threshold,
+}
+
+impl Flush {
+    /// How much is logged, to be changed at any time.
+    pub fn threshold(&self) -> Threshold {
+        self.threshold.clone()
+    }
+}
 
 impl Drop for Flush {
     fn drop(&mut self) {
         let (done, written) = mpsc::channel();
-        let guard = self.0.take();
+        let guard = self.guard.take();
         // Nobody joins it: if it hangs, the end of the process ends it.
         let flushing = thread::Builder::new().name("log flush".to_owned()).spawn(move || {
             drop(guard);
@@ -99,30 +113,19 @@ impl fmt::Debug for Flush {
     }
 }
 
-fn to_writer(out: impl Write + Send + 'static, level: slog::Level) -> (Logger, Flush) {
-    to(PlainDecorator::new(Lines::new(out)), level)
+fn to_writer(out: impl Write + Send + 'static, threshold: Threshold) -> (Logger, Flush) {
+    to(PlainDecorator::new(Lines::new(out)), threshold)
 }
 
-fn to(decorator: impl Decorator + Send + 'static, level: slog::Level) -> (Logger, Flush) {
+fn to(decorator: impl Decorator + Send + 'static, threshold: Threshold) -> (Logger, Flush) {
     let format = FullFormat::new(OneLine(decorator))
         .use_original_order()
         .use_custom_header_print(print_header)
         .build();
     let (queue, guard) = queue::new(format);
     // The one error left is a writing thread that has ended: at the end of the program.
-    let drain = LevelFilter::new(Stamp(queue), level).ignore_res();
-    (Logger::root(drain, o!()), Flush(Some(guard)))
-}
-
-fn slog_level(level: Level) -> slog::Level {
-    match level {
-        Level::Critical => slog::Level::Critical,
-        Level::Error => slog::Level::Error,
-        Level::Warning => slog::Level::Warning,
-        Level::Info => slog::Level::Info,
-        Level::Debug => slog::Level::Debug,
-        Level::Trace => slog::Level::Trace,
-    }
+    let drain = Sieve { drain: Stamp(queue), threshold: threshold.clone() }.ignore_res();
+    (Logger::root(drain, o!()), Flush { guard: Some(guard), threshold })
 }
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);

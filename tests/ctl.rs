@@ -264,8 +264,22 @@ fn what_cannot_be_set_says_why() {
             "bab.size: \"2TiB\" is too large; write a size of 64KiB to 1TiB",
         ),
         ("set r0 bab.size much", "bad_value", "bab.size: \"much\" is no size; write a size of 64KiB to 1TiB"),
-        ("set r0 bab.sice 1GiB", "bad_value", "there is no \"bab.sice\" to be set; bab.size can be"),
-        ("set r0 log.level debug", "not_available", "log.level cannot be set yet; bab.size can"),
+        (
+            "set r0 bab.sice 1GiB",
+            "bad_value",
+            "there is no \"bab.sice\" to be set; bab.size and log.level can be",
+        ),
+        (
+            "set r0 link.bandwidth 1M",
+            "not_available",
+            "link.bandwidth cannot be set yet; bab.size and log.level can",
+        ),
+        ("set r0 log.level debug", "bad_value", "log.level is the whole daemon's: set it for \"all\""),
+        (
+            "set all log.level loud",
+            "bad_value",
+            "log.level: \"loud\" is no level; write critical, error, warning, info, debug or trace",
+        ),
         (
             "set r0 bab.size 1GiB",
             "refused",

@@ -48,6 +48,15 @@ pub fn bab_size(text: &str) -> Result<u64, String> {
     schema::read("bab", "size", text)
 }
 
+/// Reads a `log.level` that an operator gives while the daemon runs.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn log_level(text: &str) -> Result<Level, String> {
+    let wanted = "write critical, error, warning, info, debug or trace";
+    resolve::level(text).ok_or_else(|| format!("log.level: {text:?} is no level; {wanted}"))
+}
+
 /// Reads, merges and checks all sources.
 ///
 /// # Errors

@@ -248,7 +248,8 @@ fn restart(view: &View) -> Option<Restart> {
     })
 }
 
-fn level(name: &str) -> Option<Level> {
+/// A level of its name.
+pub(crate) fn level(name: &str) -> Option<Level> {
     Some(match name {
         "critical" => Level::Critical,
         "error" => Level::Error,

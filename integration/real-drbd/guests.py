@@ -34,6 +34,7 @@ class Ports:
     def inside(self, n): return self.base + 10 + n    # relay n, as guest n reaches it
     def control(self, n): return self.base + 20 + n   # commands for guest n
     def outside(self, n): return self.base + 30 + n   # relay n, as the other relay reaches it
+    def nobody(self, n): return self.base + 35 + n    # where nobody listens
 
 
 class Process:
@@ -187,26 +188,29 @@ class Guest:
         finally:
             os.close(directory)
 
+    def delay(self, milliseconds):
+        """From now on what it sends on DRBD's interface leaves so much later."""
+        change = 'replace dev $i root netem delay %dms limit 20000' % milliseconds if milliseconds else 'del dev $i root'
+        self.sh('i=$(cat /run/drbd-interface); /sbin/tc qdisc ' + change, 10)
+
     # --- DRBD
 
-    def configure(self, protocol, net='ping-int 3; connect-int 3;', peer_port=None):
-        """Writes r0's configuration. The net section is BSR's defaults where nothing else is said; the peer is looked
-        for at relay n's inside unless it is at another port."""
+    def configure(self, protocol, net, peer_port, disk=''):
+        """Writes r0's configuration; the peer is looked for at this port of the host."""
         self.sh('cat >/etc/drbd.conf', stdin=b'''global { usage-count no; }
 resource r0 {
   device /dev/drbd0; disk /dev/vda; meta-disk internal;
   net { protocol %s; %s }
-  disk { c-plan-ahead 0; resync-rate 400M; }
+  disk { c-plan-ahead 0; resync-rate 400M; %s }
   on %s { address 10.0.2.15:%d; }
   on %s { address 10.0.2.2:%d; }
 }
-''' % (protocol.encode(), net.encode(), self.name.encode(), DRBD_PORT, self.peer.encode(),
-       peer_port or self.ports.inside(self.n)))
+''' % (protocol.encode(), net.encode(), disk.encode(), self.name.encode(), DRBD_PORT, self.peer.encode(), peer_port))
 
-    def up(self, protocol):
-        """Configures r0 with new metadata, and brings it up."""
-        self.configure(protocol)
-        self.sh('drbdadm create-md --force r0 && drbdadm up r0', 30)
+    def resize(self, size):
+        """Gives its disk another size, and waits until its kernel has heard of it."""
+        self.qmp('block_resize', device='b', size=size)
+        self.sh('while [ $(cat /sys/class/block/vda/size) != %d ]; do usleep 20000; done' % (size // 512), 10)
 
     def state(self):
         """{'cs': …, 'ro': …, 'ds': …, 'proto': …, counters} of r0; empty when it is down."""

@@ -50,9 +50,9 @@ class Node:
 class Kernel(Node):
     """A guest's DRBD."""
 
-    def __init__(self, guest, reach):
-        super().__init__('DRBD' if guest.n == 1 else 'DRBD 2', guest.disk, reach)
-        self.guest = guest
+    def __init__(self, guest, reach, name=None):
+        super().__init__(name or ('DRBD' if guest.n == 1 else 'DRBD 2'), guest.disk, reach)
+        self.guest, self.disk_options = guest, ''
         self.state, self.wait = guest.state, guest.wait
 
     def write_configuration(self):
@@ -60,7 +60,8 @@ class Kernel(Node):
         net = {name: words.get(value, value) if isinstance(value, bool) else value for name, value in self.net.items()}
         if 'congestion-fill' in net:
             net['congestion-fill'] = '%ds' % (net['congestion-fill'] // 512)
-        self.guest.configure(self.protocol, ' '.join('%s %s;' % option for option in net.items()), self.reach)
+        self.guest.configure(self.protocol, ' '.join('%s %s;' % option for option in net.items()), self.reach,
+                             self.disk_options)
 
     def log(self): return self.guest.console()
     def admin(self, words, timeout=30): return self.guest.sh('drbdadm ' + words, timeout)

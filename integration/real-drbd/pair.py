@@ -14,6 +14,8 @@ BLOCK = 4096   # what one bit of the bitmap stands for
 # warning or worse is expected, unless a scenario says so.
 SURPRISE = re.compile(r'ASSERT|\bBUG\b|Call Trace|[Uu]nexpected|\bBAD\b|[Pp]rotocol ?[Ee]rror|magic|[Ii]nvalid |'
                       r'mismatch|out of order|negative|Remote failed|LOGIC|FIXME|digest')
+# What it says when it is broken itself, whoever says it.
+FAULT = re.compile(r'\bBUG\b|Call Trace|\bOops\b|blocked for more than')
 # What it warns of in the ordinary course of things.
 ORDINARY = (r'initial packet \w crossed', r'Error receiving initial packet', r'connect failed, err',
             r'Discarding network configuration', r'Forced to consider local data as UpToDate',
@@ -164,14 +166,19 @@ class Pair:
         self.expected += regexes
 
     def surprises(self):
-        """DRBD's warnings and errors, and suspicious words, in the kernel's log since the last time."""
+        """Warnings, errors and suspicious words of the kernel under test since the last time, none of them expected."""
+        found, self.expected = self.surprises_of(self.kernel), []
+        return found
+
+    def surprises_of(self, node):
+        """The same of one node with a kernel; what is expected stays so."""
         found = []
-        for line in self.kernel.guest.sh('dmesg -r -c').splitlines():
-            m = re.match(r'<(\d+)>(\[.*?\] )?(.*drbd.*)', line)
-            if m and (int(m.group(1)) & 7 <= 4 or SURPRISE.search(m.group(3))):
+        for line in node.guest.sh('dmesg -r -c').splitlines():
+            m = re.match(r'<(\d+)>(\[.*?\] )?(.*)', line)
+            if m and (FAULT.search(m.group(3)) or 'drbd' in m.group(3) and
+                      (int(m.group(1)) & 7 <= 4 or SURPRISE.search(m.group(3)))):
                 if not any(re.search(regex, m.group(3)) for regex in (*self.ordinary, *self.expected)):
                     found.append(m.group(3))
-        self.expected = []
         return found
 
 
@@ -182,12 +189,14 @@ class Writer(threading.Thread):
         super().__init__(daemon=True)
         self.pair, self.node, self.most = pair, node, most
         self.acknowledged, self.uncertain, self.error, self.stopping = 0, [], None, threading.Event()
+        self.touched = set()   # the blocks of all that was begun
         self.start()
 
     def run(self):
         while not self.stopping.is_set() and self.acknowledged < self.most:
             writes = self.pair.some_writes(1)
             self.uncertain = writes
+            self.touched |= blocks(writes)
             try:
                 self.node.write(writes, 60)
             except (LabError, OSError) as error:

@@ -10,6 +10,7 @@
 //! node        a replicating node as a process: drx-bsr
 //! nbd         a client of a node's volume
 //! forwarder   a way between the relays that can be cut
+//! hosts       namespaces with real addresses and routes, and a line that can be bad
 //! stranger    who is neither bsr nor a relay
 //! hello       the other relay's handshake, played by hand
 //! application who uses a volume: writes without end, and what must be there
@@ -29,6 +30,7 @@ pub mod bsr;
 pub mod figures;
 pub mod forwarder;
 pub mod hello;
+pub mod hosts;
 pub mod in_process;
 pub mod log;
 pub mod nbd;

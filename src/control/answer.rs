@@ -13,7 +13,9 @@ use tokio::time::timeout;
 
 use crate::control::connections;
 use crate::control::server::Server;
-use crate::control::{ALL, Accepted, InForce, Kind, Problem, Request, Response, Set, Target, Version};
+use crate::control::{
+    ALL, Accepted, InForce, Kind, Problem, Request, Response, Set, Target, Version, configuration, level,
+};
 use crate::daemon::Wish;
 
 /// Answers the request on `line`.
@@ -38,6 +40,7 @@ async fn carry_out(server: &Server, request: Request, log: &Logger) -> Result<Re
         Request::SetOption { .. } | Request::SetPlugin { .. } => {
             connections::change(server, request, log).await
         }
+        Request::Configuration {} => result(&configuration::answer(server).await?),
         Request::Version {} => {
             result(&Version { version: server.identity.version.clone(), node: server.identity.node.clone() })
         }
@@ -92,10 +95,13 @@ async fn set(
     value: &str,
     log: &Logger,
 ) -> Result<Response, Problem> {
+    if key == level::KEY {
+        return result(&level::set(server, &name, value, log)?);
+    }
     if key != SIZE {
         return Err(match LATER.contains(&key.as_str()) {
-            true => Problem::new(Kind::NotAvailable, format!("{key} cannot be set yet; {SIZE} can")),
-            false => Problem::new(Kind::BadValue, format!("there is no {key:?} to be set; {SIZE} can be")),
+            true => Problem::new(Kind::NotAvailable, format!("{key} cannot be set yet; {CAN} can")),
+            false => Problem::new(Kind::BadValue, format!("there is no {key:?} to be set; {CAN} can be")),
         });
     }
     let size = drx_config::bab_size(value).map_err(|wrong| Problem::new(Kind::BadValue, wrong))?;
@@ -171,7 +177,9 @@ impl From<MailboxError> for Problem {
     }
 }
 
-/// What can be set while the relay runs.
+/// What can be set of a resource while it runs.
 const SIZE: &str = "bab.size";
 /// What will be.
-const LATER: [&str; 3] = ["link.compression", "link.bandwidth", "log.level"];
+const LATER: [&str; 2] = ["link.compression", "link.bandwidth"];
+/// In words.
+const CAN: &str = "bab.size and log.level";

@@ -18,6 +18,7 @@ use crate::control::answer::answer;
 use crate::control::line::{Line, read_line};
 use crate::control::{Additions, ControlSocket, Kind, Problem, Response};
 use crate::daemon::{RelayHandle, Wish};
+use crate::logging::Threshold;
 
 /// Who answers.
 #[derive(Clone, Debug)]
@@ -70,6 +71,8 @@ pub struct Server {
     pub wishes: mpsc::Sender<Wish>,
     /// The log.
     pub log: Logger,
+    /// How much of it is written.
+    pub threshold: Threshold,
 }
 
 impl Server {

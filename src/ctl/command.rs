@@ -55,11 +55,11 @@ pub(super) enum Command {
         /// A resource or connection, or all [default: all]
         name: Option<String>,
     },
-    /// Change a setting while the resource runs, without dropping bsr: bab.size
+    /// Change a setting while the daemon runs, without dropping bsr: bab.size, log.level
     Set {
         /// A resource or connection, or all
         name: String,
-        /// bab.size
+        /// bab.size, or log.level of all
         key: String,
         /// As in the configuration; until the daemon ends or is set again
         value: String,
@@ -73,8 +73,13 @@ pub(super) enum Command {
 impl Cli {
     /// Where the daemon is expected.
     pub(super) fn socket(&self) -> PathBuf {
-        choose(self.socket.clone(), std::env::var_os(VARIABLE).as_deref())
+        socket(self.socket.clone())
     }
+}
+
+/// Where the daemon is expected, if the command line says so or not.
+pub(super) fn socket(option: Option<PathBuf>) -> PathBuf {
+    choose(option, std::env::var_os(VARIABLE).as_deref())
 }
 
 /// A command line that cannot be carried out, or asks for help.

@@ -23,9 +23,13 @@ pub(super) fn text(command: &Command, result: &RawValue, verbose: bool) -> Resul
                 _ => format!("{command} {name}: {done}\n"),
             }
         }
-        Command::Set { .. } => {
+        Command::Set { value, .. } => {
             let Set { key, in_force, .. } = serde_json::from_str(json)?;
-            in_force.iter().map(|in_force| set(&key, in_force)).collect()
+            match value.as_str() {
+                // What is no connection's is what it was set to.
+                value if in_force.is_empty() => format!("{key} is {value}\n"),
+                _ => in_force.iter().map(|in_force| set(&key, in_force)).collect(),
+            }
         }
         Command::Version => {
             let Version { version, node } = serde_json::from_str(json)?;

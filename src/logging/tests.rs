@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use drx_config::Level;
 use slog::{debug, error, info, trace, warn};
 
 use super::queue::QUEUE;
@@ -137,7 +138,7 @@ fn gated() -> Gated {
     let (begun, waiting) = mpsc::channel();
     let written = Arc::new(Mutex::new(Vec::new()));
     let gate = Gate { permits: permitted, waiting: begun, written: Arc::clone(&written) };
-    let (log, flush) = to_writer(gate, slog::Level::Info);
+    let (log, flush) = to_writer(gate, Threshold::new(Level::Info));
     Gated { log, flush, permits, waiting, written }
 }
 

@@ -220,7 +220,7 @@ impl Daemon {
         let (fake, wish) = (Fake(Arc::clone(&script)), wishes.clone());
         let thread = thread::spawn(move || {
             let log_settings = drx_config::Log { level: drx_config::Level::Debug, file: Some(log_file) };
-            let (root, _flush) = logging::open(&log_settings).unwrap();
+            let (root, flush) = logging::open(&log_settings).unwrap();
             let log = root.new(o!("node" => "node1"));
             actix::System::new().block_on(async {
                 if with_signals {
@@ -248,6 +248,7 @@ impl Daemon {
                     additions,
                     wishes: wish,
                     log: log.clone(),
+                    threshold: flush.threshold(),
                 };
                 serve(&claimed, server, relay, wished, &log).await
             })

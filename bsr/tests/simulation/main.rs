@@ -42,7 +42,8 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
     settings
 }
 
-fn run(seed: u64, loud: bool) {
+/// How many takeovers there were.
+fn run(seed: u64, loud: bool) -> u64 {
     let mut random = fastrand::Rng::with_seed(seed);
     let settings = settings(&mut random);
     let mut world = World::new(settings, random, loud);
@@ -50,6 +51,7 @@ fn run(seed: u64, loud: bool) {
         world.storm(400);
         world.calm();
     }
+    world.takeovers
 }
 
 #[test]
@@ -60,11 +62,16 @@ fn both_disks_become_the_same_and_nothing_acknowledged_is_lost() {
     }
     let seeds = number("DRX_SEEDS").unwrap_or(40);
     let first = number("DRX_FIRST").unwrap_or(0);
-    let failed: Vec<u64> = (first..first + seeds)
-        .filter(|seed| std::panic::catch_unwind(|| run(*seed, false)).is_err())
-        .collect();
+    let (mut failed, mut takeovers) = (Vec::new(), 0);
+    for seed in first..first + seeds {
+        match std::panic::catch_unwind(|| run(seed, false)) {
+            Ok(count) => takeovers += count,
+            Err(_) => failed.push(seed),
+        }
+    }
     assert!(failed.is_empty(), "DRX_SEED=N replays one of these: {failed:?}");
-    println!("{seeds} runs");
+    assert!(takeovers * 20 > seeds, "{takeovers} takeovers in {seeds} runs: next to nothing was checked");
+    println!("{seeds} runs, {takeovers} takeovers");
 }
 
 /// Every version, in good weather: of the older ones some cannot tell after a crash who has the newer data.

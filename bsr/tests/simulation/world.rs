@@ -26,6 +26,8 @@ pub struct World {
     sectors: usize,
     /// What was not flushed may have gone with the power.
     may_lose: bool,
+    /// How often a secondary became primary in place of one that was killed.
+    pub takeovers: u64,
 }
 
 impl World {
@@ -53,6 +55,7 @@ impl World {
             line_down: false,
             sectors,
             may_lose: false,
+            takeovers: 0,
         };
         world.connect();
         world.settle("the first connection", |world| {
@@ -222,6 +225,7 @@ impl World {
         let other = 1 - side;
         let kept = self.primary == Some(other)
             && self.state(other).is_some_and(|state| state.disk == Disk::UpToDate);
+        let lost_before = self.may_lose;
         self.may_lose |= power && !kept;
         self.sides[side].kill(&mut self.random, power);
         if self.random.u32(..4) == 0 {
@@ -240,19 +244,15 @@ impl World {
             let complete = before
                 .is_some_and(|s| s.connection >= Connection::Connected && s.peer_disk == Disk::UpToDate);
             if complete && self.settings.protocol == Protocol::C && self.random.bool() {
-                self.take_over(1 - side);
+                self.take_over(1 - side, lost_before);
             }
         }
     }
 
-    fn take_over(&mut self, side: usize) {
+    /// What the one that was killed has lost is of no account then: what it wrote, the other one has.
+    fn take_over(&mut self, side: usize, lost_before: bool) {
         // What it was about to write, it still writes.
-        while self.sides[side].disk.is_busy() {
-            let now = self.now;
-            if let Some(event) = self.sides[side].disk.step(true) {
-                self.sides[side].handle(now, event);
-            }
-        }
+        self.drain(side);
         if self
             .state(side)
             .is_none_or(|state| state.disk != Disk::UpToDate || state.connection >= Connection::Connected)
@@ -261,11 +261,25 @@ impl World {
         }
         let now = self.now;
         let order = self.sides[side].order(now, Order::Primary { force: false });
+        // It is primary when its disk knows that.
+        self.drain(side);
         if self.sides[side].orders.contains(&(order, Ok(()))) {
             self.sides[side].say("takes over");
+            self.takeovers += 1;
+            self.may_lose = lost_before;
             let tags = tags(&self.sides[side].disk.volume[..self.sectors * SECTOR as usize]);
             self.model.check(&tags, self.lost(), self.sides[side].name);
             self.primary = Some(side);
+        }
+    }
+
+    /// Until its disk has nothing left to do.
+    fn drain(&mut self, side: usize) {
+        while self.sides[side].disk.is_busy() {
+            let now = self.now;
+            if let Some(event) = self.sides[side].disk.step(true) {
+                self.sides[side].handle(now, event);
+            }
         }
     }
 

@@ -1,14 +1,14 @@
 //! Resyncs and verifies, from both ends (bsr-wire B.5, B.7, B.8).
 
 use bytes::Bytes;
-use drx_bsr::core::{Order, Settings};
+use drx_bsr::core::{Order, Request, Settings};
 use drx_bsr::digest::Algorithm;
 use drx_bsr::metadata::Head;
 use drx_bsr::wire::{
     self, AckKind, BlockAck, BlockRequest, Connection, DataBlock, Disk, Packet, Role, Stream, Uuids,
 };
 
-use crate::stage::{GENERATION, Stage, good, uuids};
+use crate::stage::{GENERATION, Stage, ack, good, uuids};
 
 const NEWER: u64 = 0x7777_8888_9999_0000;
 
@@ -245,4 +245,53 @@ fn a_verify_of_the_others_is_answered_and_counted() {
     }
     stage.is(Connection::Connected);
     assert_eq!(stage.node.status().out_of_sync, 4096);
+}
+
+/// A primary whose own disk is being overwritten from the other one.
+fn primary_target() -> Stage {
+    let mut stage = target(Settings::default());
+    for packet in three_blocks() {
+        stage.gets(packet);
+    }
+    stage.gets(Packet::SyncUuid(4711 << 20));
+    stage.all_done();
+    let order = stage.order(Order::Primary { force: false });
+    stage.gets(Packet::StateChangeReply(1));
+    stage.all_done();
+    assert_eq!(stage.result(order), Some(Ok(())));
+    assert_eq!(stage.state().disk, Disk::Inconsistent);
+    stage.sent.clear();
+    stage
+}
+
+#[test]
+fn a_flush_on_a_disk_that_is_not_up_to_date_waits_for_the_other_one() {
+    let mut stage = primary_target();
+    let write = stage.write(9, 1);
+    stage.all_done();
+    let sent = stage.next_write();
+    stage.gets(Packet::Ack(AckKind::ResyncWritten, ack(&sent)));
+    assert_eq!(stage.result(write), Some(Ok(())));
+    let flush = stage.request(Request::Flush);
+    stage.all_done();
+    assert_eq!(stage.result(flush), None, "it may be in the other node's cache alone");
+    stage.gets(Packet::BarrierAck { barrier: 0, set_size: 1 });
+    assert_eq!(stage.result(flush), Some(Ok(())));
+    let next = stage.request(Request::Flush);
+    stage.all_done();
+    assert_eq!(stage.result(next), Some(Ok(())), "nothing was written since");
+}
+
+#[test]
+fn a_flush_fails_if_the_only_good_disk_is_gone() {
+    let mut stage = primary_target();
+    let write = stage.write(9, 1);
+    stage.all_done();
+    let sent = stage.next_write();
+    stage.gets(Packet::Ack(AckKind::ResyncWritten, ack(&sent)));
+    assert_eq!(stage.result(write), Some(Ok(())));
+    let flush = stage.request(Request::Flush);
+    stage.all_done();
+    stage.breaks(Stream::Data);
+    assert!(stage.result(flush).is_some_and(|result| result.is_err()), "it may have lost the write");
 }
