@@ -7,7 +7,7 @@ use config::{Map, Value, ValueKind};
 
 use crate::error::Place;
 use crate::kinds::{Kind, quote};
-use crate::layers::Layers;
+use crate::layers::{Layers, hole};
 use crate::model::Resource;
 use crate::resolve::{Found, LOCAL, View};
 use crate::resource_file::{
@@ -154,7 +154,11 @@ fn values(
 ) -> (Spot, Map<String, Value>) {
     let Connection { name, remote, local, bsr, inside, outside, peer, memlimit, .. } = connection;
     let mut values = Map::new();
-    let mut put = |key: &str, written: &Located<String>| {
+    let mut put = |key: &str, written: Option<&Located<String>>| {
+        let Some(written) = written else {
+            values.insert(key.to_owned(), hole());
+            return;
+        };
         // `local` is of the kind of `remote`.
         let known = schema::find("resource", if key == LOCAL { "remote" } else { key });
         let kind = ValueKind::String(written.value.clone());
@@ -163,17 +167,20 @@ fn values(
             Some((Ok(_), _)) => spots.value(spot, kind),
             Some((Err(wrong), known)) => {
                 spots.report(&spot, wrong, known.wanted());
-                Value::new(None, ValueKind::Nil)
+                hole()
             }
             None => return,
         };
         values.insert(key.to_owned(), value);
     };
     for (key, text) in [("name", name), ("remote", remote), (LOCAL, local)] {
-        put(key, text);
+        put(key, Some(text));
     }
     for (key, address) in [("bsr", bsr), ("inside", inside), ("outside", outside), ("peer", peer)] {
-        put(key, &address.with(address.value.to_string()));
+        match address {
+            Some(address) => put(key, Some(&address.with(address.value.to_string()))),
+            None => put(key, None),
+        }
     }
     if let Some(memlimit) = memlimit {
         let spot = reading.files.spot(memlimit.span, &memlimit.key, before);
@@ -187,7 +194,7 @@ fn values(
 /// `memlimit` as `bab.size`, or a hole.
 fn size(bytes: u64, spot: Spot, spots: &mut Spots) -> Value {
     let Some(Kind::Size { min, max }) = schema::find("bab", "size").map(|key| key.kind) else {
-        return Value::new(None, ValueKind::Nil);
+        return hole();
     };
     if (min..=max).contains(&bytes) {
         return spots.value(spot, ValueKind::String(bytes.to_string()));
@@ -195,7 +202,7 @@ fn size(bytes: u64, spot: Spot, spots: &mut Spots) -> Value {
     let wrong = if bytes < min { "is too small for a BAB" } else { "is too large for a BAB" };
     let right = format!("write a memlimit of {}k to {}G", min >> 10, max >> 30);
     spots.report(&spot, wrong, right);
-    Value::new(None, ValueKind::Nil)
+    hole()
 }
 
 /// Names that a warning shows.

@@ -394,7 +394,8 @@ fn put(values: &mut Map<String, Value>, section: &str, name: &str, value: Value)
     }
 }
 
-fn hole() -> Value {
+/// What stands for a value that is wrong.
+pub(crate) fn hole() -> Value {
     Value::new(None, ValueKind::Nil)
 }
 

@@ -68,7 +68,7 @@ pub struct Part {
 }
 
 /// A connection through proxies, one of which is this node. Its addresses are those that `bsradm proxy-up` passes to
-/// `bsr-proxy-ctl`.
+/// `bsr-proxy-ctl`; one that is missing is among the faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The resource's name, or the connection's own.
@@ -78,13 +78,13 @@ pub struct Connection {
     /// The name of this side; may differ from the node's.
     pub local: Located<String>,
     /// `address` or `public-address`: where the local bsr is dialled.
-    pub bsr: Located<SocketAddr>,
+    pub bsr: Option<Located<SocketAddr>>,
     /// This proxy's `inside`.
-    pub inside: Located<SocketAddr>,
+    pub inside: Option<Located<SocketAddr>>,
     /// This proxy's `outside`.
-    pub outside: Located<SocketAddr>,
+    pub outside: Option<Located<SocketAddr>>,
     /// The other proxy's `outside`, or its `public-outside`.
-    pub peer: Located<SocketAddr>,
+    pub peer: Option<Located<SocketAddr>>,
     /// In bytes.
     pub memlimit: Option<Located<u64>>,
     /// The proxy's other options.
@@ -118,7 +118,7 @@ pub fn meaning(reading: &Reading, node: &str) -> Meaning {
             if let Some(part) = part {
                 part.connections += 1;
             }
-            let [Some(one), Some(other)] = read else { continue };
+            let [one, other] = read;
             let (own_read, peer_read) = if own == 0 { (one, other) } else { (other, one) };
             let facts = Facts::of(&pair.at, &resource.at, sections.common.as_ref());
             let [remote, local] = names_of(&pair.ends[1 - own], &pair.ends[own], pair, &pairs);
@@ -164,7 +164,7 @@ impl Meaning {
     }
 }
 
-fn addresses(end: &End<'_>, found: &mut Findings<'_>) -> Option<Read> {
+fn addresses(end: &End<'_>, found: &mut Findings<'_>) -> Read {
     let proxy = &end.proxy;
     let mut read = |address: &Option<Address<'_>>| address.as_ref().and_then(|address| address.read(found));
     let (inside, outside) = (read(&proxy.inside), read(&proxy.outside));
@@ -184,7 +184,7 @@ fn addresses(end: &End<'_>, found: &mut Findings<'_>) -> Option<Read> {
             None
         }
     };
-    Some(Read { bsr: bsr?, inside: inside?, outside: outside?, reached: reached? })
+    Read { bsr, inside, outside, reached }
 }
 
 fn with_port(
@@ -211,11 +211,11 @@ fn with_port(
 
 /// What could be read of one side.
 struct Read {
-    bsr: Located<SocketAddr>,
-    inside: Located<SocketAddr>,
-    outside: Located<SocketAddr>,
+    bsr: Option<Located<SocketAddr>>,
+    inside: Option<Located<SocketAddr>>,
+    outside: Option<Located<SocketAddr>>,
     /// Where the other side reaches `outside`.
-    reached: Located<SocketAddr>,
+    reached: Option<Located<SocketAddr>>,
 }
 
 /// The names of the two sides: those of the hosts that the proxies run on.

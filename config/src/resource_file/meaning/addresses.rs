@@ -94,7 +94,7 @@ impl<'a> Address<'a> {
                         "write the interface as its number, such as [fe80::2%3]:7789 (`ip link`)".to_owned(),
                     )
                 } else {
-                    (wrong, "write it in brackets, such as ipv6 [fd00::2]:7789".to_owned())
+                    (wrong, "write one in brackets, such as ipv6 [fd00::2]:7789".to_owned())
                 }
             }),
             other => Err((

@@ -62,11 +62,11 @@ fn request_timer(connection: &Connection, relay: Relay) -> Option<Fault> {
         },
     };
     let what = match ring {
-        Some(_) => "a full BAB and bsr's own send buffer",
-        None => "a full BAB",
+        Some(_) => "a full BAB with bsr's own send buffer before it,",
+        None => "a full BAB of",
     };
     let wrong = format!(
-        "{what}, {}, take {} on a line of 100 Mbit/s, and bsr disconnects when a write is not acknowledged \
+        "{what} {} takes {} on a line of 100 Mbit/s, and bsr disconnects when a write is not acknowledged \
          within timeout × ko-count, here {}",
         print_size(backlog),
         print_time(drained),

@@ -13,17 +13,23 @@ pub(super) struct Findings<'a> {
     files: &'a Files,
     /// Files with errors in their grammar: what seems to be missing there may have been passed over.
     broken: HashSet<usize>,
+    /// Statements with errors in their grammar: what they say cannot be told.
+    garbled: HashSet<(usize, &'a str)>,
     pub(super) faults: Vec<Fault>,
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(files: &'a Files, known: &[Fault]) -> Findings<'a> {
-        Findings { files, broken: known.iter().map(|fault| fault.span.file).collect(), faults: Vec::new() }
+    pub(super) fn new(files: &'a Files, known: &'a [Fault]) -> Findings<'a> {
+        let broken = known.iter().map(|fault| fault.span.file).collect();
+        let garbled = known.iter().map(|fault| (fault.span.file, fault.key.as_str())).collect();
+        Findings { files, broken, garbled, faults: Vec::new() }
     }
 
     /// Something that stands there is wrong.
     pub(super) fn wrong(&mut self, fault: Fault) {
-        self.faults.push(fault);
+        if !self.garbled.contains(&(fault.span.file, &fault.key)) {
+            self.faults.push(fault);
+        }
     }
 
     /// Something is not there, or not in its place.

@@ -1,0 +1,198 @@
+//! What is wrong with resource files, and where: exact messages.
+#![allow(clippy::unwrap_used)]
+
+#[path = "resource_meaning/mod.rs"]
+mod words;
+
+use words::errors;
+
+#[track_caller]
+fn wrong(text: &str, expected: &str) {
+    for node in ["node1", "node2", "somebody"] {
+        let found = errors(text, node);
+        assert!(found == expected, "for {node}\n--- found\n{found}\n--- expected\n{expected}");
+    }
+}
+
+#[test]
+fn a_proxy_without_its_addresses() {
+    wrong(
+        "resource r0 {
+  on node1 { address 10.77.1.2:7789; proxy on node1 { outside 10.77.9.1:7780; } }
+  on node2 { proxy on node2 { inside 10.77.2.1:7788; } }
+}",
+        "r.res:2:38: resource r0 > on node1 > proxy on node1 > inside: is missing; add inside 10.77.1.1:7788; where the local bsr connects
+  on node1 { address 10.77.1.2:7789; proxy on node1 { outside 10.77.9.1:7780; } }
+                                     ^
+r.res:3:3: resource r0 > on node2 > address: is missing; add address 10.77.1.2:7789; where bsr listens
+  on node2 { proxy on node2 { inside 10.77.2.1:7788; } }
+  ^
+r.res:3:14: resource r0 > on node2 > proxy on node2 > outside: is missing; add outside 10.77.9.1:7780; where the other relay connects
+  on node2 { proxy on node2 { inside 10.77.2.1:7788; } }
+             ^",
+    );
+}
+
+#[test]
+fn a_proxy_on_one_side_only() {
+    wrong(
+        "resource r0 {
+  on node1 { address 10.77.1.2:7789; proxy on node1 { inside 10.77.1.1:7788; outside 10.77.9.1:7780; } }
+  on node2 { address 10.77.2.2:7789; }
+}
+resource r1 {
+  on node1 { address 10.77.1.2:7790; }
+  on node2 { address 10.77.2.2:7790; }
+  connection {
+    host node1;
+    host node2 via proxy on node2 { inside 10.77.2.1:7791; outside 10.77.9.2:7780; }
+  }
+}",
+        "r.res:3:3: resource r0 > on node2: has no proxy, and on node1 has one; add proxy on HOST { inside …; outside …; }, or take the other one out
+  on node2 { address 10.77.2.2:7789; }
+  ^
+r.res:9:5: resource r1 > connection > host node1: has no proxy, and host node2 has one; add via proxy on HOST { inside …; outside …; }, or take the other one out
+    host node1;
+    ^",
+    );
+}
+
+#[test]
+fn addresses_that_cannot_be_read() {
+    wrong(
+        "resource r0 {
+  on node1 { address sdp 10.77.1.1:7789; proxy on node1 { inside 10.77.1.300:7788; outside ipv6 [fe80::1%eth0]:7780; } }
+  on node2 { address 10.77.2.2:7789; proxy on node2 { inside ipv6 [fd00::2::1]:7788; outside 10.77.9.2:7780; } }
+}",
+        r#"r.res:2:26: resource r0 > on node1 > address: sdp 10.77.1.1:7789 is no address of TCP over IP, which is all that is relayed; write an IP address with a port, such as 10.77.1.2:7789 or ipv6 [fd00::2]:7789
+  on node1 { address sdp 10.77.1.1:7789; proxy on node1 { inside 10.77.1.300:7788; outside ipv6 [fe80::1%eth0]:7780; } }
+                         ^
+r.res:2:66: resource r0 > on node1 > proxy on node1 > inside: "10.77.1.300:7788" is no IPv4 address with a port; write an IP address with a port, such as 10.77.1.2:7789 or ipv6 [fd00::2]:7789
+  on node1 { address sdp 10.77.1.1:7789; proxy on node1 { inside 10.77.1.300:7788; outside ipv6 [fe80::1%eth0]:7780; } }
+                                                                 ^
+r.res:2:97: resource r0 > on node1 > proxy on node1 > outside: "[fe80::1%eth0]:7780" is no IPv6 address with a port; write the interface as its number, such as [fe80::2%3]:7789 (`ip link`)
+  on node1 { address sdp 10.77.1.1:7789; proxy on node1 { inside 10.77.1.300:7788; outside ipv6 [fe80::1%eth0]:7780; } }
+                                                                                                ^
+r.res:3:67: resource r0 > on node2 > proxy on node2 > inside: "[fd00::2::1]:7788" is no IPv6 address with a port; write one in brackets, such as ipv6 [fd00::2]:7789
+  on node2 { address 10.77.2.2:7789; proxy on node2 { inside ipv6 [fd00::2::1]:7788; outside 10.77.9.2:7780; } }
+                                                                  ^"#,
+    );
+}
+
+/// What is no statement gets one error, not a second for what it does not say.
+#[test]
+fn what_is_broken_is_not_called_missing() {
+    let text = "resource r0 {
+  proxy { memlmit 5M; }
+  on node1 { address 10.77.1.2:7789; proxy on node1 { inside; outside 10.77.9.1:7780; } }
+  on node2 { address; proxy on node2 { insode 10.77.2.1:7788; outside ipv6 10.77.9.2:7780; } }
+}";
+    let errors = errors(text, "node1");
+    let places: Vec<&str> =
+        errors.lines().filter_map(|line| line.strip_prefix("r.res:")?.split(": ").next()).collect();
+    assert_eq!(places, ["2:11", "3:61", "4:21", "4:40", "4:76"], "{errors}");
+}
+
+#[test]
+fn which_pairs_there_are() {
+    let two = |more: &str| {
+        format!(
+            "resource r0 {{
+  on node1 {{ address 10.77.1.2:7789; }}
+  on node2 {{ address 10.77.2.2:7789; }}
+  {more}
+}}"
+        )
+    };
+    const P1: &str = "proxy on node1 { inside 10.77.1.1:7788; outside 10.77.9.1:7780; }";
+    const P2: &str = "proxy on node2 { inside 10.77.2.1:7788; outside 10.77.9.2:7780; }";
+    wrong(
+        &two(&format!("connection {{ host node1 via {P1} }}")),
+        "r.res:4:3: resource r0 > connection: has 1 side, not two; write two lines, host … via proxy on … { … }
+  connection { host node1 via proxy on node1 { inside 10.77.1.1:7788; outside 10.77.9.1:7780; } }
+  ^",
+    );
+    wrong(
+        &two(&format!("connection {{ host node1 via {P1} host node3 via {P2} }}")),
+        "r.res:4:102: resource r0 > connection > host node3: the resource has no host \"node3\"; add on node3 { … } to the resource
+  connection { host node1 via proxy on node1 { inside 10.77.1.1:7788; outside 10.77.9.1:7780; } host node3 via proxy on node2 { inside 10.77.2.1:7788; outside 10
+                                                                                                     ^",
+    );
+    wrong(
+        &two(&format!("connection {{ path {{ host node1; host node2; }}\n  path {{ host node1 via {P1} host node2 via {P2} }} }}")),
+        "r.res:4:3: resource r0 > connection: has 2 paths, and one of them has a proxy; give a connection through proxies a single path
+  connection { path { host node1; host node2; }
+  ^",
+    );
+    wrong(
+        &format!("resource r0 {{ on node1 {{ address 10.77.1.2:7789; {P1} }} }}"),
+        "r.res:1:1: resource r0: has 1 host, not two, and proxies; write connection { host … via proxy on … { … } } for each pair that has proxies
+resource r0 { on node1 { address 10.77.1.2:7789; proxy on node1 { inside 10.77.1.1:7788; outside 10.77.9.1:7780; } } }
+^",
+    );
+    wrong(
+        &format!("resource r0 {{
+  on node1 {{ address 10.77.1.2:7789; {P1} }}
+  on node2 {{ address 10.77.2.2:7789; {P2} }}
+  connection-mesh {{ hosts node1 node2; }}
+}}"),
+        "r.res:4:3: resource r0 > connection-mesh: a connection-mesh has no proxies, and on node1 has one in its section; write a connection { host … via proxy on … { … } } for that pair instead
+  connection-mesh { hosts node1 node2; }
+  ^",
+    );
+}
+
+#[test]
+fn what_stands_there_twice() {
+    wrong(
+        "common { proxy { memlimit 1M; } proxy { } }
+common { }
+resource r0 {
+  on node1 { address 10.77.1.2:7789; address 10.77.1.3:7789; }
+}
+resource \"r0\" { }",
+        "r.res:1:33: common > proxy: stands here a second time, first at r.res:1:10; put all of it into one
+common { proxy { memlimit 1M; } proxy { } }
+                                ^
+r.res:2:1: common: stands here a second time, first at r.res:1:1; put all of it into one
+common { }
+^
+r.res:4:38: resource r0 > on node1 > address: stands here a second time, first at r.res:4:14; keep one of them
+  on node1 { address 10.77.1.2:7789; address 10.77.1.3:7789; }
+                                     ^
+r.res:6:1: resource r0: stands here a second time, first at r.res:3:1; give it another name, or take it out
+resource \"r0\" { }
+^",
+    );
+}
+
+#[test]
+fn options_that_are_none() {
+    let text = "common { proxy { bwlimit 3; bwlimit 3; bwlimit 0x4; } }
+resource r0 {
+  proxy { memlimit 5T; read-loops; ping-timeout 1; ping-timeout 2; }
+  on node1 { address 10.77.1.2:7789; proxy on node1 { inside 10.77.1.1:7788; outside 10.77.9.1:7780; } }
+  on node2 { address 10.77.2.2:7789; proxy on node2 { inside 10.77.2.1:7788; outside 10.77.9.2:7780;
+    options { ping-timeout 5; frobnicate 3; } } }
+}";
+    let first = "r.res:1:48: common > proxy > bwlimit: \"0x4\" is no number; write a whole number, if need be with k, M or G, such as 128M
+common { proxy { bwlimit 3; bwlimit 3; bwlimit 0x4; } }
+                                               ^
+r.res:3:20: resource r0 > proxy > memlimit: \"5T\" is no number; write a whole number, if need be with k, M or G, such as 128M
+  proxy { memlimit 5T; read-loops; ping-timeout 1; ping-timeout 2; }
+                   ^
+r.res:3:24: resource r0 > proxy > read-loops: has no value; write read-loops NUMBER;
+  proxy { memlimit 5T; read-loops; ping-timeout 1; ping-timeout 2; }
+                       ^
+r.res:6:31: resource r0 > on node2 > proxy on node2 > options > frobnicate: \"frobnicate\" is no option of a proxy; known here: memlimit, read-loops, compression, bwlimit, sndbuf-size, rcvbuf-size, ping-timeout, plugin
+    options { ping-timeout 5; frobnicate 3; } } }
+                              ^";
+    assert_eq!(errors(text, "node2"), first);
+    // Only who inherits both is told.
+    let both = "
+r.res:3:65: resource r0 > proxy > ping-timeout: stands here a second time, first at r.res:3:49; keep one of them
+  proxy { memlimit 5T; read-loops; ping-timeout 1; ping-timeout 2; }
+                                                                ^";
+    let (before, after) = first.split_at(first.find("\nr.res:6:31").unwrap());
+    assert_eq!(errors(text, "node1"), format!("{before}{both}{after}"));
+}
