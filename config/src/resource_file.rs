@@ -17,6 +17,9 @@ mod include;
 mod meaning;
 mod parse;
 mod print;
+#[cfg(test)]
+mod properties;
+mod recovery;
 mod shape;
 pub mod tree;
 mod words;

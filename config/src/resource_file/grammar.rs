@@ -181,7 +181,7 @@ pub(super) fn usage(keyword: &str, parts: &[Part]) -> String {
             Values => " VALUE …",
             Free => " …",
             Device => " minor NUMBER;",
-            Index => ";",
+            Index => "; or NAME[NUMBER];",
             Endpoint => " [address ADDRESS:PORT] [via proxy on NAME { … }];",
             AddressedEndpoint => " ADDRESS:PORT [via proxy on NAME { … }];",
             End => ";",

@@ -74,10 +74,10 @@ impl Reading {
 
     fn file(&mut self, path: &Path, depth: usize) -> Result<(), String> {
         let real = path.canonicalize().map_err(unreadable)?;
-        if !self.seen.insert(real) {
+        if self.seen.contains(&real) {
             return Ok(());
         }
-        if self.seen.len() > MAX_FILES {
+        if self.seen.len() == MAX_FILES {
             return Err(format!("is one file too many: at most {MAX_FILES} are read"));
         }
         let text = text_of(path)?;
@@ -85,10 +85,13 @@ impl Reading {
             Some(rest) => rest,
             None => return Err(format!("is too much: at most {}MiB are read", MAX_BYTES >> 20)),
         };
+        self.seen.insert(real);
         let folder = path.parent().unwrap_or(Path::new(""));
         for statement in self.text(&path.display().to_string(), text) {
             match (statement.keyword(), statement.arguments()) {
-                ("include", [pattern]) => self.include(&pattern.text, pattern.span, folder, depth + 1),
+                ("include", [pattern]) if !self.is_faulty(&statement) => {
+                    self.include(&pattern.text, pattern.span, folder, depth + 1)
+                }
                 _ => self.statements.push(statement),
             }
         }
@@ -122,6 +125,14 @@ impl Reading {
         }
     }
 
+    /// Whether something is wrong within a statement: what it says may not be what was meant. What is missing behind
+    /// it counts, too.
+    pub fn is_faulty(&self, statement: &Statement) -> bool {
+        let (start, end) = (statement.span(), statement.end());
+        let within = |span: Span| span.file == start.file && (start.start..=end).contains(&span.start);
+        self.faults.iter().any(|fault| within(fault.span))
+    }
+
     fn fault(&mut self, span: Span, wrong: String, right: &str) {
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(Fault { span, key: "include".to_owned(), wrong, right: right.to_owned() });
@@ -151,7 +162,7 @@ pub(crate) fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Strin
         require_literal_separator: true,
         require_literal_leading_dot: true,
     };
-    let paths = glob::glob_with(&whole, options).map_err(|error| format!("is no pattern: {error}"))?;
+    let paths = glob::glob_with(&whole, options).map_err(|error| format!("is no pattern: {}", error.msg))?;
     let unreadable = |error: glob::GlobError| {
         let folder = quote(&error.path().display().to_string());
         format!("the folder {folder} cannot be read: {}", error.error())

@@ -21,15 +21,16 @@ pub(super) struct Parsed {
 /// Reads a text. `budget`: how many words and signs may still be read; what was read is taken from it.
 pub(super) fn parse(file: usize, text: &str, budget: &mut usize) -> Parsed {
     let mut parser = Parser {
-        text,
         words: Words::new(file, text),
         next: None,
         last: Span { file, start: 0, end: 0 },
         open: Vec::new(),
         keyword: None,
+        column: 0,
         state: State::Sound,
         reopened: false,
         surplus: false,
+        flawed_at: None,
         leave_to: None,
         muted: false,
         budget,
@@ -40,35 +41,38 @@ pub(super) fn parse(file: usize, text: &str, budget: &mut usize) -> Parsed {
 }
 
 pub(super) struct Parser<'a> {
-    text: &'a str,
     words: Words<'a>,
-    next: Option<Token>,
+    pub(super) next: Option<Token>,
     /// The token that was taken last.
-    last: Span,
+    pub(super) last: Span,
     /// The sections that stand open.
-    open: Vec<Open>,
+    pub(super) open: Vec<Open>,
     /// The statement that is being read.
     keyword: Option<String>,
+    /// The column where it begins.
+    column: usize,
     state: State,
     /// A section's statements stand outside of every section: it was said of the first one.
     reopened: bool,
     /// A `}` closed too much, and so there is one too many.
     surplus: bool,
+    /// Where the last piece of text began that is wrong in itself.
+    flawed_at: Option<usize>,
     /// How many sections stay open: the next statement belongs to one further out.
     leave_to: Option<usize>,
     /// What the tools pass over is not looked at.
-    muted: bool,
+    pub(super) muted: bool,
     budget: &'a mut usize,
     faults: Vec<Fault>,
 }
 
 /// An open section.
-struct Open {
-    section: Section,
+pub(super) struct Open {
+    pub(super) section: Section,
     /// How errors name it: `on node1`.
     name: String,
     /// The column where its statement begins.
-    column: usize,
+    pub(super) column: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -92,6 +96,7 @@ impl Parser<'_> {
             self.next = self.words.next();
             for Flaw { span, wrong, right } in std::mem::take(&mut self.words.flaws) {
                 if !self.muted {
+                    self.flawed_at = Some(span.start);
                     self.fault(span, wrong, right);
                 }
             }
@@ -170,10 +175,15 @@ impl Parser<'_> {
         let mut statements = Vec::new();
         while self.leave_to.is_none() {
             self.keyword = None;
-            self.sound();
+            if self.next.is_none() {
+                self.sound();
+            }
             let Some(token) = self.peek() else { break };
             let (kind, span) = (token.kind, token.span);
-            self.sound();
+            // An open quote that begins a statement has its error; what stands before one is another matter.
+            if self.flawed_at != Some(span.start) {
+                self.sound();
+            }
             match kind {
                 Kind::Sign('}') if !self.open.is_empty() => break,
                 Kind::Sign('}') => {
@@ -205,6 +215,7 @@ impl Parser<'_> {
 
     fn statement(&mut self, section: Section) -> Option<Statement> {
         let token = self.take()?;
+        self.column = token.column;
         self.keyword = Some(shorten(&token.text));
         let parts = self.parts(section, &token)?;
         let mut words = vec![Word::from(token)];
@@ -225,15 +236,17 @@ impl Parser<'_> {
             self.reopened &= !self.open.is_empty();
             return Some(parts);
         }
+        let further_out = self.section_further_out(token);
         let near = nearest(keyword, section.rules().map(|(known, _)| *known));
-        if let (Some(parts), true) = (section.other(), near.is_none() || !section.is_strict()) {
+        let is_other = further_out.is_none() && (near.is_none() || !section.is_strict());
+        if let (Some(parts), true) = (section.other(), is_other) {
             return Some(parts);
         }
         if let Some(parts) = section.parts(keyword) {
             self.fault(span, "this keyword stands between quotes", format!("write {keyword}"));
             return Some(parts);
         }
-        if let Some(depth) = self.section_further_out(token) {
+        if let Some(depth) = further_out {
             let name = self.open.last().map_or("", |open| &open.name).to_owned();
             let wrong = format!("cannot stand in `{name}`, which is still open");
             self.fault(span, wrong, format!("close `{name}` with `}}` before it"));
@@ -271,29 +284,10 @@ impl Parser<'_> {
             return section.parts(near);
         }
         if !section.may_grow() {
-            let known = listed(section.rules().map(|(known, _)| *known));
+            let known = listed(section.rules().map(|(known, _)| *known).take(MAX_LISTED));
             self.fault(span, "is unknown here", format!("write {known}"));
         }
         Some(ANYTHING)
-    }
-
-    /// How many sections stay open when a keyword that cannot stand here belongs to one further out: it begins a
-    /// line, no further right than the section that was not closed before it.
-    fn section_further_out(&self, token: &Token) -> Option<usize> {
-        let innermost = self.open.last()?;
-        if !token.first || token.kind != Kind::Word || self.column(token.span) > innermost.column {
-            return None;
-        }
-        let outer = |depth: usize| match depth.checked_sub(1) {
-            Some(at) => self.open[at].section,
-            None => Section::File,
-        };
-        (0..self.open.len()).rev().find(|depth| outer(*depth).parts(&token.text).is_some())
-    }
-
-    fn column(&self, span: Span) -> usize {
-        let before = self.text.get(..span.start).unwrap_or_default();
-        span.start - before.rfind('\n').map_or(0, |at| at + 1)
     }
 
     /// Reads what a pair of braces holds, the first of which was taken. `words`: those before it.
@@ -305,8 +299,7 @@ impl Parser<'_> {
             self.stop();
             return Vec::new();
         }
-        let column = self.column(words.first().map_or(opener, |word| word.span));
-        self.open.push(Open { section, name: name_of(words), column });
+        self.open.push(Open { section, name: name_of(words), column: self.column });
         let lenient = self.words.set_lenient(section == Section::Plugins);
         let statements = self.statements(section);
         self.words.set_lenient(lenient);
@@ -332,70 +325,6 @@ impl Parser<'_> {
     /// A resource may end with its file.
     fn may_end(&self, section: Section) -> bool {
         matches!(section, Section::Resource | Section::Common) && self.open.len() == 1
-    }
-
-    /// Passes over the rest of a statement that is not what it should be; the answer is what its braces hold.
-    fn recover(&mut self, section: Section, parts: &[Part], words: &[Word]) -> Option<Vec<Statement>> {
-        let inner = parts.iter().find_map(|part| part.section()).unwrap_or(Section::Unknown);
-        while let Some(token) = self.peek() {
-            match token.kind {
-                Kind::Sign('}') => return None,
-                Kind::Sign(';') => {
-                    self.take();
-                    return None;
-                }
-                Kind::Sign('{') => {
-                    self.take();
-                    return Some(self.block(inner, words));
-                }
-                Kind::Word | Kind::Quoted if token.first => {
-                    let word = token.text.clone();
-                    let begins = |section: Section| section.parts(&word).is_some();
-                    let is_new = begins(section) || self.open.iter().any(|open| begins(open.section));
-                    if is_new || section.other().is_some() {
-                        return None;
-                    }
-                    self.take();
-                }
-                Kind::Word | Kind::Quoted | Kind::Sign(_) => {
-                    self.take();
-                }
-            }
-        }
-        None
-    }
-
-    /// Passes over what is skipped, up to the brace that closes it.
-    pub(super) fn skipped(&mut self, words: &mut Vec<Word>) -> Result<(), Broken> {
-        let start = self.last;
-        let mut depth = 0;
-        self.muted = true;
-        while let Some(token) = self.take() {
-            match token.kind {
-                Kind::Sign('{') => depth += 1,
-                Kind::Sign('}') if depth == 0 => {
-                    self.muted = false;
-                    self.fault(token.span, "no brace was opened to be skipped", "write skip NAME { … }");
-                    self.next = Some(token);
-                    return Err(Broken);
-                }
-                Kind::Sign('}') if depth == 1 => {
-                    self.muted = false;
-                    return Ok(());
-                }
-                Kind::Sign('}') => depth -= 1,
-                Kind::Word | Kind::Quoted if depth == 0 => words.push(Word::from(token)),
-                Kind::Word | Kind::Quoted | Kind::Sign(_) => {}
-            }
-        }
-        self.muted = false;
-        self.fault(start, "the file ends within what is skipped", "write skip NAME { … }");
-        Err(Broken)
-    }
-
-    /// The token that was taken last.
-    pub(super) fn last(&self) -> Span {
-        self.last
     }
 }
 
@@ -430,5 +359,7 @@ pub(super) const MAX_TOKENS: usize = 1_000_000;
 const MAX_FAULTS: usize = 100;
 /// The tools' own sections are five deep.
 const MAX_DEPTH: usize = 16;
+/// Keywords that an error names: in a file, all but those that ask for a version.
+const MAX_LISTED: usize = 5;
 /// Characters of a key, as with other errors.
 const MAX_KEY: usize = 60;

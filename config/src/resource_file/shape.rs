@@ -44,7 +44,9 @@ impl Shape<'_, '_, '_> {
             }
             Part::Names => {
                 self.name()?;
-                while !self.parser.is_sign('{') && !self.parser.is_sign(';') {
+                // A keyword that begins a line begins a statement.
+                let is_name = |token: &Token| is_text(token) && !(token.first && is_keyword(&token.text));
+                while self.parser.peek().is_some_and(is_name) {
                     self.name()?;
                 }
             }
@@ -53,13 +55,13 @@ impl Shape<'_, '_, '_> {
             Part::Address => self.address()?,
             Part::Value => self.value()?,
             Part::OptionalValue => {
-                if !self.parser.is_sign(';') {
-                    self.value()?;
+                if self.parser.peek().is_some_and(is_text) {
+                    self.push();
                 }
             }
             Part::Values => {
-                while !self.parser.is_sign(';') {
-                    self.value()?;
+                while self.parser.peek().is_some_and(is_text) {
+                    self.push();
                 }
             }
             Part::Free => self.free(),
@@ -76,8 +78,7 @@ impl Shape<'_, '_, '_> {
             Part::Index => {
                 if self.parser.is_sign('[') {
                     self.index()?;
-                } else if !self.parser.is_sign(';') {
-                    self.check_end()?;
+                } else if self.parser.peek().is_some_and(|token| is_text(token) && !token.first) {
                     self.name()?;
                 }
                 return self.end().map(Some);
@@ -109,7 +110,7 @@ impl Shape<'_, '_, '_> {
 
     /// The next token is not what belongs there.
     fn unexpected(&mut self, wanted: &str) -> Broken {
-        let last = self.parser.last();
+        let last = self.parser.last;
         let behind = Span { start: last.end, ..last };
         let (span, wrong) = match self.parser.peek() {
             None => (behind, format!("the file ends where {wanted} belongs")),
@@ -182,7 +183,7 @@ impl Shape<'_, '_, '_> {
 
     fn value(&mut self) -> Result<(), Broken> {
         match self.parser.peek() {
-            Some(token) if matches!(token.kind, Kind::Word | Kind::Quoted) => self.push(),
+            Some(token) if is_text(token) => self.push(),
             _ => return Err(self.unexpected("a value")),
         }
         Ok(())
@@ -197,6 +198,9 @@ impl Shape<'_, '_, '_> {
     /// `[ipv4|ipv6|sdp|ssocks|sci] ADDRESS:PORT`: the family, and address and port as one word.
     fn address(&mut self) -> Result<(), Broken> {
         let is_ipv6 = self.is("ipv6");
+        if is_ipv6 {
+            self.usage = "write ipv6 [ADDRESS]:PORT".to_owned();
+        }
         if is_ipv6 || ["ipv4", "sdp", "ssocks", "sci"].iter().any(|family| self.is(family)) {
             self.push();
         }
@@ -208,7 +212,6 @@ impl Shape<'_, '_, '_> {
         } else {
             if self.parser.is_sign('[') {
                 self.usage = "write ipv6 before it".to_owned();
-                return Err(self.unexpected("an IPv4 address"));
             }
             Word::from(self.bare("an IPv4 address", is_ipv4)?)
         };
@@ -216,7 +219,7 @@ impl Shape<'_, '_, '_> {
         let port = self.bare("a port", |text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
         if !port.text.parse().is_ok_and(|port: u16| port > 0) {
             let wrong = format!("{} is no port", shorten(&port.text));
-            self.parser.fault(port.span, wrong, "a number from 1 to 65535");
+            self.parser.fault(port.span, wrong, "write a number from 1 to 65535");
         }
         for token in [colon, port] {
             word.text.push_str(&token.text);
@@ -234,10 +237,14 @@ impl Shape<'_, '_, '_> {
     }
 
     fn bare(&mut self, wanted: &str, is: fn(&str) -> bool) -> Result<Token, Broken> {
-        if !self.parser.peek().is_some_and(|token| token.kind == Kind::Word && is(&token.text)) {
-            return Err(self.unexpected(wanted));
+        match self.parser.peek() {
+            Some(token) if token.kind == Kind::Word && is(&token.text) => self.take(wanted),
+            Some(token) if token.kind == Kind::Quoted => {
+                self.usage.push_str(" without quotes");
+                Err(self.unexpected(wanted))
+            }
+            _ => Err(self.unexpected(wanted)),
         }
-        self.take(wanted)
     }
 
     /// `[N]`, as one word.
@@ -287,7 +294,7 @@ impl Shape<'_, '_, '_> {
 
     /// Whether a semicolon comes.
     fn check_end(&mut self) -> Result<(), Broken> {
-        let last = self.parser.last();
+        let last = self.parser.last;
         match self.parser.peek() {
             Some(Token { kind: Kind::Sign(';'), .. }) => Ok(()),
             Some(Token { kind: Kind::Word | Kind::Quoted, first: false, span, text, .. }) => {
@@ -311,6 +318,10 @@ impl Shape<'_, '_, '_> {
         self.parser.take();
         Ok(Some(self.parser.block(section, self.words)))
     }
+}
+
+fn is_text(token: &Token) -> bool {
+    matches!(token.kind, Kind::Word | Kind::Quoted)
 }
 
 fn joined(tokens: [Token; 3]) -> Word {

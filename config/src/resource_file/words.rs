@@ -14,6 +14,8 @@ pub(super) struct Token {
     pub(super) span: Span,
     /// Nothing but blanks stands before it on its line.
     pub(super) first: bool,
+    /// Bytes before it on its line.
+    pub(super) column: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,7 @@ pub(super) struct Words<'a> {
     text: &'a str,
     file: usize,
     at: usize,
+    line_start: usize,
     /// Whether something stood on this line already.
     begun: bool,
     /// Right behind a `[`: a word may hold `:` and `%`, as an IPv6 address does.
@@ -49,7 +52,16 @@ pub(super) struct Words<'a> {
 
 impl<'a> Words<'a> {
     pub(super) fn new(file: usize, text: &'a str) -> Words<'a> {
-        Words { text, file, at: 0, begun: false, behind_bracket: false, lenient: false, flaws: Vec::new() }
+        Words {
+            text,
+            file,
+            at: 0,
+            line_start: 0,
+            begun: false,
+            behind_bracket: false,
+            lenient: false,
+            flaws: Vec::new(),
+        }
     }
 
     /// Sets whether what no token begins with is one; the answer is what was set before.
@@ -72,7 +84,7 @@ impl<'a> Words<'a> {
     fn skip_blanks(&mut self) {
         while let Some(c) = self.rest().chars().next() {
             match c {
-                '\n' => self.begun = false,
+                '\n' => (self.begun, self.line_start) = (false, self.at + 1),
                 ' ' | '\t' | '\r' => {}
                 '#' => {
                     self.at += self.rest().find('\n').unwrap_or(self.rest().len());
@@ -87,7 +99,7 @@ impl<'a> Words<'a> {
     fn token(&mut self, kind: Kind, text: String, start: usize) -> Token {
         let first = !std::mem::replace(&mut self.begun, true);
         self.behind_bracket = false;
-        Token { kind, text, span: self.span(start, self.at), first }
+        Token { kind, text, span: self.span(start, self.at), first, column: start - self.line_start }
     }
 
     fn quoted(&mut self, start: usize) -> Token {
@@ -96,11 +108,12 @@ impl<'a> Words<'a> {
         let (length, text) = match unescaped(line).or_else(|| unescaped_by_bsradm(line)) {
             Some((length, text)) => (length, text),
             None => {
-                let content = line.trim_end_matches('\r');
-                let span = self.span(start, start + content.len());
                 let right = "close it there: no line break may stand between quotes";
+                let span = self.span(start, start + 1);
                 self.flaw(span, "this quote is not closed on its line".to_owned(), right.to_owned());
-                (line.len(), content[1..].to_owned())
+                // Most likely it was forgotten before the end of the statement.
+                let content = line[..line.find([';', '{', '}']).unwrap_or(line.len())].trim_end();
+                (content.len(), content[1..].to_owned())
             }
         };
         self.at += length;
@@ -143,10 +156,9 @@ impl<'a> Words<'a> {
         let shown = crate::kinds::shorten(&rest[..self.at - start]);
         let (wrong, right) = match rest.chars().next() {
             Some('=') => ("`=` stands here".to_owned(), "write NAME VALUE; without it"),
-            Some(c) if c.is_control() => (
-                format!("the control character U+{:04X} stands here", u32::from(c)),
-                "take it out, or put the word between quotes",
-            ),
+            Some(c) if c.is_control() => {
+                (format!("the control character U+{:04X} stands here", u32::from(c)), "take it out")
+            }
             Some('“' | '”' | '„' | '‘' | '’' | '\'' | '`') => {
                 (format!("`{shown}` is no quotation mark here"), "write \"…\"")
             }
