@@ -46,7 +46,7 @@ impl FromFiles {
         let before = sources.files.len() + 3;
         files.reading.files.report(&files.reading.faults, before, spots);
         // Without a name of its own, which is an error, nothing here is this node's.
-        files.meaning = meaning(&files.reading, node.unwrap_or_default());
+        files.meaning = meaning(&files.reading, node.unwrap_or_default(), sources.interface);
         files.reading.files.report(&files.meaning.faults, before, spots);
         for connection in &files.meaning.connections {
             files.resources.push(values(connection, &files.reading, before, spots));

@@ -95,18 +95,20 @@ pub struct Connection {
     pub facts: Facts,
 }
 
-/// Takes this node's connections out of what was read.
-pub fn meaning(reading: &Reading, node: &str) -> Meaning {
+/// Takes this node's connections out of what was read. `interface` answers the number of an interface of this machine,
+/// for addresses such as `[fe80::1%eth0]:7789`.
+pub fn meaning(reading: &Reading, node: &str, interface: fn(&str) -> Option<u32>) -> Meaning {
     let mut meaning = Meaning::default();
-    let mut found = Findings::new(&reading.files, &reading.faults);
+    let mut found = Findings::new(&reading.files, &reading.faults, interface);
     let sections = Sections::read(&reading.statements, &mut found);
     for resource in &sections.resources {
         let pairs = pairs(resource, node, &mut found);
         meaning.note(resource, &pairs);
         for pair in &pairs {
             // Read both: what is wrong with the other side is wrong, too.
-            let read = [&pair.ends[0], &pair.ends[1]].map(|end| addresses(end, &mut found));
             let own = pair.ends.iter().position(|end| end.is_of(node));
+            let side = |index| own.map(|own| if own == index { Side::Own } else { Side::Peer });
+            let read = [0, 1].map(|index| addresses(&pair.ends[index], side(index), &mut found));
             let Some(own) = own else { continue };
             let options = Options::inherit(
                 &pair.ends[own].proxy.options,
@@ -164,20 +166,27 @@ impl Meaning {
     }
 }
 
-fn addresses(end: &End<'_>, found: &mut Findings<'_>) -> Read {
+fn addresses(end: &End<'_>, side: Option<Side>, found: &mut Findings<'_>) -> Read {
     let proxy = &end.proxy;
-    let mut read = |address: &Option<Address<'_>>| address.as_ref().and_then(|address| address.read(found));
-    let (inside, outside) = (read(&proxy.inside), read(&proxy.outside));
-    // Where the network between the relays turns addresses, the other one is reached there.
-    let reached = if proxy.public_outside.is_some() { read(&proxy.public_outside) } else { outside.clone() };
+    let (own, peer) = (side == Some(Side::Own), side == Some(Side::Peer));
+    let mut read = |address: &Option<Address<'_>>, used| address.as_ref()?.read(used, found);
+    let inside = read(&proxy.inside, own);
+    // Where the network between the relays turns addresses, the other one is reached at another.
+    let (outside, reached) = match proxy.public_outside {
+        Some(_) => (read(&proxy.outside, own), read(&proxy.public_outside, peer)),
+        None => {
+            let outside = read(&proxy.outside, own || peer);
+            (outside.clone(), outside)
+        }
+    };
     let host = end.hosts.first();
     let public = end.public.as_ref().or(host.and_then(|host| host.public.as_ref()));
     let address = end.address.as_ref().or(host.and_then(|host| host.address.as_ref()));
     let bsr = match (public.or(address), end.port) {
         (Some(written), Some(port)) if public.is_none() => {
-            written.read(found).and_then(|bsr| with_port(bsr, port, end, found))
+            written.read(own, found).and_then(|bsr| with_port(bsr, port, end, found))
         }
-        (Some(written), _) => written.read(found),
+        (Some(written), _) => written.read(own, found),
         (None, _) => {
             let at = host.map_or(&end.at, |host| &host.at);
             found.gap(at.lacks("address", "add address 10.77.1.2:7789; where bsr listens"));
@@ -207,6 +216,13 @@ fn with_port(
             None
         }
     }
+}
+
+/// Whose side of a connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Own,
+    Peer,
 }
 
 /// What could be read of one side.

@@ -15,14 +15,20 @@ pub(super) struct Findings<'a> {
     broken: HashSet<usize>,
     /// Statements with errors in their grammar: what they say cannot be told.
     garbled: HashSet<(usize, &'a str)>,
+    /// Number of an interface of this machine.
+    pub(super) interface: fn(&str) -> Option<u32>,
     pub(super) faults: Vec<Fault>,
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(files: &'a Files, known: &'a [Fault]) -> Findings<'a> {
+    pub(super) fn new(
+        files: &'a Files,
+        known: &'a [Fault],
+        interface: fn(&str) -> Option<u32>,
+    ) -> Findings<'a> {
         let broken = known.iter().map(|fault| fault.span.file).collect();
         let garbled = known.iter().map(|fault| (fault.span.file, fault.key.as_str())).collect();
-        Findings { files, broken, garbled, faults: Vec::new() }
+        Findings { files, broken, garbled, interface, faults: Vec::new() }
     }
 
     /// Something that stands there is wrong.
