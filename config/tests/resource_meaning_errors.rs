@@ -61,10 +61,15 @@ r.res:9:5: resource r1 > connection > host node1: has no proxy, and host node2 h
 fn addresses_that_cannot_be_read() {
     wrong(
         "resource r0 {
-  on node1 { address 10.77.1.1:7789; proxy on node1 { inside 10.77.1.300:7788; outside ipv6 [fe80::1%eth0:7780; } }
+  on node1 { address 10.77.1.1:7789; proxy on node1 { inside 10.77.1.300:7788; outside ipv4 10.77.9.1:7780; } }
   on node2 { address 10.77.2.2:7789; proxy on node2 { inside ipv6 [fd00::2::1]:7788; outside 10.77.9.2:7780; } }
 }",
-        r#"X"#,
+        r#"r.res:2:62: resource r0 > on node1 > proxy on node1 > inside: "10.77.1.300:7788" is no IPv4 address with a port; write an IP address with a port, such as 10.77.1.2:7789 or ipv6 [fd00::2]:7789
+  on node1 { address 10.77.1.1:7789; proxy on node1 { inside 10.77.1.300:7788; outside ipv4 10.77.9.1:7780; } }
+                                                             ^
+r.res:3:67: resource r0 > on node2 > proxy on node2 > inside: "[fd00::2::1]:7788" is no IPv6 address with a port; write an IP address with a port, such as 10.77.1.2:7789 or ipv6 [fd00::2]:7789
+  on node2 { address 10.77.2.2:7789; proxy on node2 { inside ipv6 [fd00::2::1]:7788; outside 10.77.9.2:7780; } }
+                                                                  ^"#,
     );
 }
 
@@ -80,7 +85,12 @@ fn addresses_that_only_their_own_machine_can_read() {
     let node2 = "r0-node1-node2 10.77.2.1:7788 [fe80::1%3]:7780 [fe80::2%7]:7780 10.77.2.2:7789 |  | ";
     assert_eq!(words::added(text, "node2"), [node2]);
     assert_eq!(errors(text, "node3"), "");
-    let expected = "Y";
+    let expected = r#"r.res:2:26: resource r0 > on node1 > address: sdp 10.77.1.1:7789 is no address of TCP over IP, which is all that is relayed; write an IP address with a port, such as 10.77.1.2:7789 or ipv6 [fd00::2]:7789
+  on node1 { address sdp 10.77.1.1:7789;
+                         ^
+r.res:3:34: resource r0 > on node1 > proxy on node1 > inside: there is no interface "eth1"; name an interface of this machine, or write its number
+    proxy on node1 { inside ipv6 [fe80::1%eth1]:7788; outside ipv6 [fe80::1%3]:7780; } }
+                                 ^"#;
     assert_eq!(errors(text, "node1"), expected);
 }
 

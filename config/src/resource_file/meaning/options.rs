@@ -35,7 +35,7 @@ impl Options {
                 continue;
             }
             let Some(name) = OPTIONS.into_iter().find(|name| *name == keyword) else {
-                let shown = quote(at.statement.keyword());
+                let shown = quote(keyword);
                 let right = match nearest(keyword, OPTIONS.into_iter().chain(["plugin"])) {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("known here: {}, plugin", OPTIONS.join(", ")),
