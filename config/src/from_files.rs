@@ -79,10 +79,13 @@ impl FromFiles {
         odd.sort_by_key(|fault| fault.span);
         // What several connections inherit is odd once.
         odd.dedup();
-        warnings.extend(odd.iter().map(|fault| {
+        warnings.extend(odd.iter().take(MAX_WARNINGS).map(|fault| {
             let Fault { span, key, wrong, right } = fault;
             format!("{}: {key}: {wrong}; {right}", self.reading.files.place(*span))
         }));
+        if odd.len() > MAX_WARNINGS {
+            warnings.push(format!("resource files: {} more warnings of this kind", odd.len() - MAX_WARNINGS));
+        }
     }
 
     /// Files that have nothing for this node: perhaps its name is not what they call it.
@@ -207,3 +210,5 @@ fn size(bytes: u64, spot: Spot, spots: &mut Spots) -> Value {
 
 /// Names that a warning shows.
 const MAX_HOSTS: usize = 8;
+/// Nobody reads more.
+const MAX_WARNINGS: usize = 1000;

@@ -4,6 +4,7 @@
 #[path = "resource_meaning/mod.rs"]
 mod words;
 
+use proptest::prelude::*;
 use words::errors;
 
 #[track_caller]
@@ -210,4 +211,119 @@ r.res:3:65: resource r0 > proxy > ping-timeout: stands here a second time, first
                                                                 ^";
     let (before, after) = first.split_at(first.find("\nr.res:6:31").unwrap());
     assert_eq!(errors(text, "node1"), format!("{before}{both}{after}"));
+}
+
+/// Files that make much out of little, or that would take for ever.
+#[test]
+fn too_much_of_everything() {
+    let lines = "memlimit 1M; ".repeat(100);
+    let plugins: String = (0..100).map(|line| format!("p{line}; ")).collect();
+    let found = errors(&format!("common {{ proxy {{ {lines} plugin {{ {plugins} }} }} }}"), "node1");
+    assert!(
+        found.contains(
+            "r.res:1:850: common > proxy > memlimit: this is too much; at most 64 options are read"
+        ),
+        "{found}"
+    );
+    let found = errors(&format!("common {{ proxy {{ plugin {{ {plugins} }} }} }}"), "node1");
+    assert!(
+        found.contains("common > proxy > plugin: this is too much; at most 64 lines are read"),
+        "{found}"
+    );
+    let hosts: String = (0..300).map(|host| format!("on n{host} {{ address 10.0.0.1:7; }} ")).collect();
+    let found = errors(&format!("resource r0 {{ {hosts} connection {{ host n1; host n2; }} }}"), "node1");
+    let expected = "r.res:1:1: resource r0: has 300 hosts and 1 connections; bsr has at most 32 hosts; 256 and 1024 are read here";
+    assert!(found.starts_with(expected), "{found}");
+    // As many words as are read at all.
+    let resources: String = (0..40_000)
+        .map(|number| format!("resource r{number} {{ on a {{ address 10.0.0.1:7; proxy on x {{ }} }} }} "))
+        .collect();
+    let started = std::time::Instant::now();
+    let found = errors(&resources, "a");
+    assert_eq!(found.lines().filter(|line| line.starts_with("r.res:1:")).count(), 1000);
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+/// Words that mean something, in any order.
+const WORDS: [&str; 44] = [
+    "common",
+    "resource",
+    "r0",
+    "on",
+    "node1",
+    "node2",
+    "floating",
+    "stacked-on-top-of",
+    "address",
+    "public-address",
+    "ipv4",
+    "ipv6",
+    "sdp",
+    "10.77.1.2:7789",
+    "[fd00::2]:7789",
+    "[fe80::1%eth0]:0",
+    "proxy",
+    "inside",
+    "outside",
+    "public-outside",
+    "options",
+    "plugin",
+    "memlimit",
+    "5M",
+    "99999999999999999999G",
+    "connection",
+    "connection-mesh",
+    "path",
+    "host",
+    "group",
+    "via",
+    "port",
+    "7",
+    "net",
+    "ko-count",
+    "disk",
+    "volume",
+    "{",
+    "{",
+    "}",
+    "}",
+    ";",
+    ";",
+    ";",
+];
+
+proptest! {
+    /// Whatever stands in a file: no panic, and every fault is at a place of it.
+    #[test]
+    fn nonsense_is_survived(words in prop::collection::vec(prop::sample::select(&WORDS[..]), 0..80)) {
+        let text = words.join(" ");
+        for node in ["node1", "10.77.1.2:7789", ""] {
+            errors(&text, node);
+        }
+    }
+
+    /// A good file with a few words taken out, put in or changed.
+    #[test]
+    fn damage_is_survived(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(&WORDS[..]), 0..3_u8), 1..4)
+    ) {
+        const GOOD: &str = "common { proxy { memlimit 1M ; } net { ko-count 7 ; } } resource r0 { options { a b ; } \
+            on node1 { group g ; address 10.77.1.2:7789 ; proxy on node1 { inside 10.77.1.1:7788 ; \
+            outside 10.77.9.1:7780 ; options { plugin { lz4 ; } } } } on node2 { address ipv6 [fd00::2]:7789 ; \
+            proxy on node2 { inside ipv6 [fd00::1]:7788 ; outside 10.77.9.2:7780 ; } } connection c { path { \
+            group g port 7790 via proxy on node1 { inside 10.77.1.1:7788 ; outside 10.77.9.1:7780 ; } \
+            host node2 via proxy on node2 { inside 10.77.2.1:7788 ; outside 10.77.9.2:7780 ; } } } }";
+        let mut words: Vec<&str> = GOOD.split_whitespace().collect();
+        for (at, word, how) in damage {
+            let at = at.index(words.len());
+            match how {
+                0 => drop(words.remove(at)),
+                1 => words.insert(at, word),
+                _ => words[at] = word,
+            }
+        }
+        for node in ["node1", "node2"] {
+            errors(&words.join(" "), node);
+        }
+    }
 }

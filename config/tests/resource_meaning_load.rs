@@ -244,7 +244,7 @@ fn advice() {
         ),
         (
             "net { protocol A; timeout 10; sndbuf-size 100M; }",
-            "10 resource r0 > net > timeout: a full BAB with bsr's own send buffer before it, 164MiB takes 14s on a line of 100 Mbit/s, and bsr disconnects when a write is not acknowledged within timeout × ko-count, here 5s; write ko-count 14 or more in net",
+            "10 resource r0 > net > timeout: a full BAB and bsr's own send buffer, together 164MiB, take 14s on a line of 100 Mbit/s, and bsr disconnects when a write is not acknowledged within timeout × ko-count, here 5s; write ko-count 14 or more in net",
         ),
         ("net { protocol A; ko-count 0; } proxy { memlimit 7G; }", ""),
         ("net { protocol A; ko-count 200; timeout 600; } proxy { memlimit 7G; }", ""),

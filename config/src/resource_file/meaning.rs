@@ -20,7 +20,7 @@ mod options;
 mod pairs;
 mod sections;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 pub use at::Located;
@@ -101,9 +101,15 @@ pub fn meaning(reading: &Reading, node: &str, interface: fn(&str) -> Option<u32>
     let mut meaning = Meaning::default();
     let mut found = Findings::new(&reading.files, &reading.faults, interface);
     let sections = Sections::read(&reading.statements, &mut found);
+    let common = sections.common.as_ref().map(Facts::of).unwrap_or_default();
     for resource in &sections.resources {
         let pairs = pairs(resource, node, &mut found);
+        let mut names: HashMap<_, usize> = HashMap::new();
+        for pair in &pairs {
+            *names.entry(by_proxies(pair)).or_default() += 1;
+        }
         meaning.note(resource, &pairs);
+        let facts = Facts::of(&resource.at).or(&common);
         for pair in &pairs {
             // Read both: what is wrong with the other side is wrong, too.
             let own = pair.ends.iter().position(|end| end.is_of(node));
@@ -122,8 +128,9 @@ pub fn meaning(reading: &Reading, node: &str, interface: fn(&str) -> Option<u32>
             }
             let [one, other] = read;
             let (own_read, peer_read) = if own == 0 { (one, other) } else { (other, one) };
-            let facts = Facts::of(&pair.at, &resource.at, sections.common.as_ref());
-            let [remote, local] = names_of(&pair.ends[1 - own], &pair.ends[own], pair, &pairs);
+            let facts = pair.explicit.then(|| Facts::of(&pair.at)).unwrap_or_default().or(&facts);
+            let alone = names.get(&by_proxies(pair)) == Some(&1);
+            let [remote, local] = names_of(&pair.ends[1 - own], &pair.ends[own], alone);
             let name = pair.name.unwrap_or(resource.name);
             let Inherited { memlimit, settings, plugins } = options;
             meaning.connections.push(Connection {
@@ -234,18 +241,12 @@ struct Read {
     reached: Option<Located<SocketAddr>>,
 }
 
-/// The names of the two sides: those of the hosts that the proxies run on.
+/// The names of the two sides: those of the hosts that the proxies run on, if that makes a name of the connection
+/// `alone`.
 ///
 /// Where a proxy serves several hosts, those alone would make two connections one. Both relays see that in the file,
 /// and call such connections by bsr's hosts, as newer tools do with all of them.
-fn names_of(peer: &End<'_>, own: &End<'_>, pair: &Pair<'_>, pairs: &[Pair<'_>]) -> [Located<String>; 2] {
-    let proxies = |pair: &Pair<'_>| {
-        let name = pair.name.map(|name| name.text.clone());
-        let sides: BTreeSet<String> = pair.ends.iter().map(|end| joined(&end.proxy.on)).collect();
-        (name, sides)
-    };
-    let this = proxies(pair);
-    let alone = pairs.iter().filter(|other| proxies(other) == this).count() == 1;
+fn names_of(peer: &End<'_>, own: &End<'_>, alone: bool) -> [Located<String>; 2] {
     [peer, own].map(|end| {
         let value = match end.hosts.first() {
             Some(host) if !alone => joined(&host.names),
@@ -254,4 +255,10 @@ fn names_of(peer: &End<'_>, own: &End<'_>, pair: &Pair<'_>, pairs: &[Pair<'_>]) 
         let span = end.proxy.on.first().map_or(end.proxy.at.statement.span(), |word| word.span);
         Located { value, span, key: end.proxy.at.key.clone() }
     })
+}
+
+/// What the names of two connections are made of, if the proxies' hosts make them.
+fn by_proxies(pair: &Pair<'_>) -> (Option<String>, BTreeSet<String>) {
+    let name = pair.name.map(|name| name.text.clone());
+    (name, pair.ends.iter().map(|end| joined(&end.proxy.on)).collect())
 }

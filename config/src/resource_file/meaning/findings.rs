@@ -34,13 +34,19 @@ impl<'a> Findings<'a> {
     /// Something that stands there is wrong.
     pub(super) fn wrong(&mut self, fault: Fault) {
         if !self.garbled.contains(&(fault.span.file, &fault.key)) {
-            self.faults.push(fault);
+            self.push(fault);
         }
     }
 
     /// Something is not there, or not in its place.
     pub(super) fn gap(&mut self, fault: Fault) {
         if !self.broken.contains(&fault.span.file) {
+            self.push(fault);
+        }
+    }
+
+    fn push(&mut self, fault: Fault) {
+        if self.faults.len() < MAX_FAULTS {
             self.faults.push(fault);
         }
     }
@@ -50,3 +56,6 @@ impl<'a> Findings<'a> {
         self.files.place(span)
     }
 }
+
+/// Nobody reads more, and each shows a line, which may be long.
+const MAX_FAULTS: usize = 1000;

@@ -32,7 +32,15 @@ impl Options {
             if keyword == "plugin" && at.statement.body.is_some() {
                 // The tools forget an earlier one.
                 options.plugins = plugins(&at);
+                if options.plugins.len() > MAX_LINES {
+                    found.wrong(at.fault("this is too much", format!("at most {MAX_LINES} lines are read")));
+                    options.plugins.truncate(MAX_LINES);
+                }
                 continue;
+            }
+            if options.settings.len() == MAX_LINES {
+                found.wrong(at.fault("this is too much", format!("at most {MAX_LINES} options are read")));
+                break;
             }
             let Some(name) = OPTIONS.into_iter().find(|name| *name == keyword) else {
                 let shown = quote(keyword);
@@ -164,6 +172,8 @@ fn located(at: &At<'_>, word: &Word) -> Located<String> {
 /// bsr-wire A.8, PROXY-OPT.
 const OPTIONS: [&str; 7] =
     ["memlimit", "read-loops", "compression", "bwlimit", "sndbuf-size", "rcvbuf-size", "ping-timeout"];
+/// Many times what a proxy has.
+const MAX_LINES: usize = 64;
 const RIGHT_NUMBER: &str = "write a whole number, if need be with k, M or G, such as 128M";
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use super::sections::{Connection, Host, Line, Proxy, Resource, Who};
 pub(super) struct Pair<'a> {
     /// The connection, or the resource itself.
     pub(super) at: At<'a>,
+    /// Whether it is a connection's section.
+    pub(super) explicit: bool,
     /// The connection's own name.
     pub(super) name: Option<&'a Word>,
     pub(super) ends: [End<'a>; 2],
@@ -102,7 +104,7 @@ fn explicit<'a>(
     }
     let ends = [one, other].map(|line| end(resource, line, node, found));
     let [Some(one), Some(other)] = ends else { return None };
-    Some(Pair { at: connection.at.clone(), name: connection.name, ends: [one, other] })
+    Some(Pair { at: connection.at.clone(), explicit: true, name: connection.name, ends: [one, other] })
 }
 
 fn end<'a>(
@@ -171,7 +173,7 @@ fn implicit<'a>(resource: &Resource<'a>, node: &str, found: &mut Findings<'_>) -
         Some(End { at, proxy, hosts, address: None, port: None, public: None })
     });
     let (Some(Some(one)), Some(Some(other))) = (ends.next(), ends.next()) else { return None };
-    Some(Pair { at: resource.at.clone(), name: None, ends: [one, other] })
+    Some(Pair { at: resource.at.clone(), explicit: false, name: None, ends: [one, other] })
 }
 
 /// The hosts of a group: this node first, if it is one of them.

@@ -1,6 +1,8 @@
 //! `common`, `resource`, `on`, `connection`, `host` and `proxy on`, as far as they matter for proxies. Everything else
 //! in them is passed over.
 
+use std::collections::HashMap;
+
 use crate::kinds::quote;
 
 use super::super::tree::{Statement, Word};
@@ -93,6 +95,7 @@ impl<'a> Sections<'a> {
     /// Takes out of the statements what counts.
     pub(super) fn read(statements: &'a [Statement], found: &mut Findings<'_>) -> Sections<'a> {
         let mut sections = Sections::default();
+        let mut known: HashMap<&str, At<'a>> = HashMap::new();
         for at in statements.iter().map(At::root) {
             match at.keyword() {
                 "common" => match &sections.common {
@@ -104,11 +107,14 @@ impl<'a> Sections<'a> {
                 },
                 "resource" => {
                     let Some(name) = at.arguments().first() else { continue };
-                    match sections.resources.iter().find(|known| known.name.text == name.text) {
+                    match known.get(name.text.as_str()) {
                         Some(first) => {
-                            repeated(&at, &first.at, found, "give it another name, or take it out");
+                            repeated(&at, first, found, "give it another name, or take it out");
                         }
-                        None => sections.resources.push(Resource::read(at, name, found)),
+                        None => {
+                            known.insert(&name.text, at.clone());
+                            sections.resources.push(Resource::read(at, name, found));
+                        }
                     }
                 }
                 _ => {}
@@ -124,12 +130,12 @@ impl<'a> Sections<'a> {
             let own = resource.hosts.iter().filter(|host| host.below.is_none());
             own.flat_map(|host| host.names.iter().copied()).collect()
         };
-        let known: Vec<(&'a str, Vec<&'a Word>)> =
+        let known: HashMap<&'a str, Vec<&'a Word>> =
             self.resources.iter().map(|resource| (resource.name.text.as_str(), names(resource))).collect();
         for host in self.resources.iter_mut().flat_map(|resource| &mut resource.hosts) {
             let Some(below) = host.below else { continue };
-            match known.iter().find(|(name, _)| *name == below.text) {
-                Some((_, names)) => host.names.clone_from(names),
+            match known.get(below.text.as_str()) {
+                Some(names) => host.names.clone_from(names),
                 None => {
                     let wrong = format!("there is no resource {}", quote(&below.text));
                     found.wrong(host.at.fault_at(below.span, wrong, "name the resource below"));
@@ -165,7 +171,20 @@ impl<'a> Resource<'a> {
                 _ => {}
             }
         }
+        resource.limit(found);
         resource
+    }
+
+    /// Each side of each connection is looked up among the hosts: nobody shall wait for that.
+    fn limit(&mut self, found: &mut Findings<'_>) {
+        if self.hosts.len() > MAX_HOSTS || self.connections.len() > MAX_CONNECTIONS {
+            let [hosts, connections] = [self.hosts.len(), self.connections.len()];
+            let wrong = format!("has {hosts} hosts and {connections} connections");
+            let right = format!("bsr has at most 32 hosts; {MAX_HOSTS} and {MAX_CONNECTIONS} are read here");
+            found.wrong(self.at.fault(wrong, right));
+            self.hosts.clear();
+            self.connections.clear();
+        }
     }
 }
 
@@ -325,3 +344,7 @@ fn repeated(at: &At<'_>, first: &At<'_>, found: &mut Findings<'_>, right: &str) 
     let place = found.place(first.statement.span());
     found.wrong(at.fault(format!("stands here a second time, first at {place}"), right));
 }
+
+/// Many times what bsr can do: hosts on either side of a failover, and every pair of 32 twice.
+const MAX_HOSTS: usize = 256;
+const MAX_CONNECTIONS: usize = 1024;
