@@ -267,6 +267,25 @@ mod tests {
                 Request::Set { name: "r0".to_owned(), key: "bab.size".to_owned(), value: "1GiB".to_owned() },
                 r#"{"command":"set","name":"r0","key":"bab.size","value":"1GiB"}"#,
             ),
+            (
+                Request::AddConnection(Addition {
+                    name: "r0-node2-node1".to_owned(),
+                    inside: ([10, 77, 1, 1], 7788).into(),
+                    peer: ([10, 77, 9, 2], 7780).into(),
+                    outside: ([10, 77, 9, 1], 7780).into(),
+                    bsr: ([10, 77, 1, 2], 7789).into(),
+                    options: vec![("memlimit".to_owned(), "500M".to_owned())],
+                }),
+                concat!(
+                    r#"{"command":"add_connection","name":"r0-node2-node1","inside":"10.77.1.1:7788","#,
+                    r#""peer":"10.77.9.2:7780","outside":"10.77.9.1:7780","bsr":"10.77.1.2:7789","#,
+                    r#""options":[["memlimit","500M"]]}"#
+                ),
+            ),
+            (
+                Request::SetPlugin { name: "r0".to_owned(), position: 1, line: "END".to_owned() },
+                r#"{"command":"set_plugin","name":"r0","position":1,"line":"END"}"#,
+            ),
             (Request::Version {}, r#"{"command":"version"}"#),
             (Request::Shutdown {}, r#"{"command":"shutdown"}"#),
         ];
@@ -292,6 +311,9 @@ mod tests {
             r#"{"command":"set","name":"r0","key":"bab.size"}"#,
             r#"{"command":"set","name":"r0","key":"bab.size","value":7}"#,
             r#"{"command":"set","key":"bab.size","value":"1GiB"}"#,
+            r#"{"command":"set_plugin","name":"r0","position":-1,"line":"lz4"}"#,
+            r#"{"command":"remove_connection","name":"r0","wait":true}"#,
+            r#"{"command":"add_connection","name":"r0","inside":"x","peer":"x","outside":"x","bsr":"x"}"#,
             r#"{"command":"up","name":7}"#,
             r#"{"command":"up","name":"r0","wait":"yes"}"#,
             r#"{"command":"up","name":"r0","command":"down"}"#,

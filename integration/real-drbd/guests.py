@@ -40,11 +40,11 @@ class Ports:
 class Process:
     """A child of this script that dies with it."""
 
-    def __init__(self, argv, cwd, log):
+    def __init__(self, argv, cwd, log, files=()):
         with open(log, 'ab') as out:
             # pdeathsig: killed by the kernel if this script ends in any way whatsoever.
             self.popen = subprocess.Popen(['setpriv', '--pdeathsig', 'KILL'] + argv, cwd=cwd, stdin=subprocess.DEVNULL,
-                                          stdout=out, stderr=out, close_fds=True)
+                                          stdout=out, stderr=out, pass_fds=files)
 
     def alive(self): return self.popen.poll() is None
     def send(self, sig): self.popen.send_signal(sig)
@@ -64,8 +64,8 @@ class Process:
 
 class Guest:
     """Guest n, whose DRBD looks for its peer at its own relay's inside."""
-    def __init__(self, n, ports, cache, directory, disk=64 << 20):
-        self.n, self.ports, self.cache, self.directory = n, ports, cache, directory
+    def __init__(self, n, ports, cache, directory, disk=64 << 20, host=None):
+        self.n, self.ports, self.cache, self.directory, self.host = n, ports, cache, directory, host
         self.name, self.peer = 'node%d' % n, 'node%d' % (3 - n)
         self.disk, self.console_log = os.path.join(directory, 'disk.img'), os.path.join(directory, 'console.log')
         os.makedirs(directory)
@@ -80,6 +80,11 @@ class Guest:
         mac = '52:54:00:d0:%02x:' % n
         user = 'user,id=%s,net=%s.0/24,host=%s.2,ipv6=off%s,hostfwd=tcp:%s:%d-%s.15:%d'
         self.born = time.monotonic()
+        tap, card = [], []
+        if self.host:
+            tap = [self.host.tap()]
+            card = ['-netdev', 'tap,id=host,fd=%d' % tap[0],
+                    '-device', 'virtio-net-pci,netdev=host,romfile=,mac=' + mac + '03']
         # Emulated: where the host is itself a guest, KVM is rare, and a kernel that boots differently here and
         # there is no help.
         self.process = Process([
@@ -97,7 +102,9 @@ class Guest:
             '-device', 'virtio-net-pci,netdev=drbd,romfile=,mac=' + mac + '01',
             '-netdev', user % ('ctl', '10.0.3', '10.0.3', ',restrict=on', LOCALHOST, ports.control(n), '10.0.3', 7700),
             '-device', 'virtio-net-pci,netdev=ctl,romfile=,mac=' + mac + '02',
-            '-device', 'virtio-rng-pci'], directory, os.path.join(directory, 'qemu.log'))
+            '-device', 'virtio-rng-pci', *card], directory, os.path.join(directory, 'qemu.log'), tap)
+        for file in tap:
+            os.close(file)
 
     def boot(self):
         """Until it is ready, and its clock is right: on a busy host its kernel may take the processor for slower than

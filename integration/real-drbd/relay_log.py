@@ -15,9 +15,12 @@ class RelayLog:
         self.stands = {}   # (channel, lane) → the state it came to last
 
     def text(self):
-        """All of it."""
-        with open(self.relay.log, errors='replace') as f:
-            return f.read()
+        """All of it; nothing while there is no such file."""
+        try:
+            with open(self.relay.log, errors='replace') as f:
+                return f.read()
+        except FileNotFoundError:
+            return ''
 
     def mark(self): return len(self.text())
 
@@ -39,7 +42,7 @@ class RelayLog:
                 found.append('not a line of a log: ' + line[:120])
                 continue
             level, message, rest = m.groups()
-            if message == 'drxd starts':
+            if message in ('drxd starts', 'adding a connection'):   # there is one connection, or none
                 self.stands = collections.defaultdict(lambda: 'allocating')
             elif message == 'transition':
                 found += self._transition(rest)

@@ -12,7 +12,7 @@ DISK = 32 * MIB
 LOST = (r'connection shut down by peer', r'error receiving', r'PingAck did not arrive in time', r'sock was shut down',
         r'sock_recvmsg returned', r'sock_sendmsg', r'short read', r'short sent', r'_drbd_send_\w+: ')
 # What it warns of while it connects. A relay lets a node in and dials the other one: some dials come to nothing.
-CONNECTING = ()
+CONNECTING = (r'sock was shut down by peer', r'short read \(expected size 8\)')
 PARTED = 'Unconnected|Timeout|BrokenPipe|NetworkFailure|ProtocolError|TearDown|WFConnection|Disconnecting|StandAlone'
 # BSR's own values, where nothing else is said.
 NET = {'ping-int': 3, 'connect-int': 3}
@@ -22,10 +22,10 @@ class Relayed(Pair):
     """Both nodes are kernels. Each scenario begins and ends with both connected, up to date and secondary, through
     relays with their usual configuration and a line that is as it was at first."""
 
-    def __init__(self, guests, relays, line, report, protocol):
+    def __init__(self, guests, relays, line, report, protocol, kernels=None):
         self.reach = {guest: relay.ports.inside(guest.n) for guest, relay in zip(guests, relays)}
-        super().__init__(*(Kernel(guest, self.reach[guest], guest.name) for guest in guests), report, protocol,
-                         'relayed ' + protocol)
+        kernels = kernels or [Kernel(guest, self.reach[guest], guest.name) for guest in guests]
+        super().__init__(*kernels, report, protocol, 'relayed ' + protocol)
         self.relays, self.line = relays, line
         self.logs = [RelayLog(relay) for relay in relays]
         self.dead, self.expected_of_relays, self.marks = {}, [], {}
@@ -72,6 +72,8 @@ class Relayed(Pair):
         self.newest, self.unsettled = set(), set()
 
     def _empty(self, node, size):
+        # What somebody wrote to a device that was gone is a file.
+        node.guest.sh('[ -b /dev/drbd0 ] || rm -f /dev/drbd0')
         os.truncate(node.disk, 0)
         node.guest.resize(size)
         node.create(b'')
@@ -82,6 +84,13 @@ class Relayed(Pair):
         for node in self.nodes:
             node.configure(self.protocol, **{**NET, **net})
         self.each(lambda node: node.admin('adjust r0'))
+
+    def end(self):
+        """Nothing runs any more but the guests."""
+        self.each(self._reboot)
+        for relay in self.relays:
+            if relay.process:
+                relay.process.kill()
 
     # --- what the relays say
 

@@ -12,7 +12,7 @@ class Drxd:
         self.n, self.binaries, self.directory = n, binaries, directory
         self.name, self.log, self.process = 'relay %d' % n, os.path.join(directory, 'drxd.log'), None
         os.makedirs(directory)
-        self.ports = ports
+        self.ports, self.prefix = ports, []   # what is said before the program's name
         self.configure()
 
     def configure(self, more=''):
@@ -41,8 +41,9 @@ level = "debug"
     def start(self):
         """Starts it and waits until it answers; the seconds that took."""
         begin = time.monotonic()
-        self.process = Process([os.path.join(self.binaries, 'drxd'), '--config', 'drx.toml'], self.directory, self.log)
-        while self.ctl('version').returncode:
+        self.process = Process([*self.prefix, os.path.join(self.binaries, 'drxd'), '--config', 'drx.toml'],
+                               self.directory, self.log)
+        while self.ctl('status').returncode:
             if not self.process.alive() or time.monotonic() - begin > 20:
                 raise LabError('%s did not start, see %s' % (self.name, self.log))
             time.sleep(0.02)

@@ -3,7 +3,6 @@
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -33,14 +32,23 @@ pub struct Process {
 impl Process {
     /// Writes the relay's configuration, and starts it. `settings` are `KEY=VALUE`, as for `--set`.
     pub fn start_new(places: &Places, settings: &[&str]) -> Process {
+        Process::configured(&places.node, resource(places), settings)
+    }
+
+    /// The same of a relay that is told of no resource.
+    pub fn start_empty(node: &str, settings: &[&str]) -> Process {
+        Process::configured(node, String::new(), settings)
+    }
+
+    fn configured(node: &str, resources: String, settings: &[&str]) -> Process {
         let directory = TempDir::with_prefix("drx-").unwrap();
         let mut process = Process {
-            name: places.node.clone(),
+            name: node.to_owned(),
             directory,
             settings: settings.iter().map(ToString::to_string).collect(),
             child: None,
         };
-        fs::write(process.configuration(), process.toml(places)).unwrap();
+        fs::write(process.configuration(), process.toml() + &resources).unwrap();
         process.start();
         process
     }
@@ -178,24 +186,15 @@ impl Process {
         self.path("toml")
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Its control socket.
+    pub fn socket(&self) -> PathBuf {
         self.path("sock")
     }
 
-    fn toml(&self, places: &Places) -> String {
-        let Places { node, resource, remote, bsr, inside, outside, peer } = places;
-        let quoted = |key: &str, value: &dyn Display| format!("{key} = \"{value}\"\n");
-        let address = |key: &str, value: &SocketAddr| quoted(key, value);
+    fn toml(&self) -> String {
         [
             "[node]\n".to_owned(),
-            quoted("name", node),
-            "[[resource]]\n".to_owned(),
-            quoted("name", resource),
-            quoted("remote", remote),
-            address("bsr", bsr),
-            address("inside", inside),
-            address("outside", outside),
-            address("peer", peer),
+            quoted("name", &self.name),
             "[control]\n".to_owned(),
             quoted("socket", &self.socket().display()),
             "[log]\nlevel = \"debug\"\n".to_owned(),
@@ -203,6 +202,24 @@ impl Process {
         ]
         .concat()
     }
+}
+
+fn resource(places: &Places) -> String {
+    let Places { node: _, resource, remote, bsr, inside, outside, peer } = places;
+    [
+        "[[resource]]\n".to_owned(),
+        quoted("name", resource),
+        quoted("remote", remote),
+        quoted("bsr", bsr),
+        quoted("inside", inside),
+        quoted("outside", outside),
+        quoted("peer", peer),
+    ]
+    .concat()
+}
+
+fn quoted(key: &str, value: &dyn Display) -> String {
+    format!("{key} = \"{value}\"\n")
 }
 
 impl Node for Process {

@@ -15,14 +15,19 @@ pub fn drx_ctl() -> PathBuf {
     directory().join("drx-ctl")
 }
 
+/// `bsr-proxy-ctl`.
+pub fn bsr_proxy_ctl() -> PathBuf {
+    directory().join("bsr-proxy-ctl")
+}
+
 /// `drx-bsr`.
 pub fn drx_bsr() -> PathBuf {
     directory().join("drx-bsr")
 }
 
-/// Where the programs are: built once per test process, because cargo builds a test without the
+/// Where the programs are, for a `PATH`: built once per test process, because cargo builds a test without the
 /// programs of another package.
-fn directory() -> &'static Path {
+pub fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
         // target/PROFILE/deps/TEST-HASH
@@ -31,7 +36,7 @@ fn directory() -> &'static Path {
         if let Some(cargo) = env::var_os("CARGO") {
             build(Command::new(cargo), profile);
         }
-        for program in ["drxd", "drx-ctl", "drx-bsr"] {
+        for program in ["drxd", "drx-ctl", "bsr-proxy-ctl", "drbd-proxy-ctl", "drx-bsr"] {
             assert!(
                 profile.join(program).is_file(),
                 "{program} is not in {profile:?}: run this test with cargo, or build it with \

@@ -2,9 +2,10 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod by_hand;
+pub mod members;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -22,7 +23,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub struct Site {
     /// Which of the relay's resources is meant.
     index: usize,
-    resources: Vec<ResourceSettings>,
+    pub resources: Vec<ResourceSettings>,
+    pub lines: Lines,
     pub node: &'static str,
     pub relay: Addr<Relay>,
     pub net: Arc<MemoryNet>,
@@ -63,12 +65,33 @@ pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings 
 }
 
 pub fn site(net: &Arc<MemoryNet>, node: &'static str, resources: Vec<ResourceSettings>) -> Site {
-    let log = slog::Logger::root(TestDrain, slog::o!());
+    started(net, node, resources, true, 1 << 40)
+}
+
+/// A relay that has no resource yet; the one that is meant is still to be added.
+pub fn empty_site(
+    net: &Arc<MemoryNet>,
+    node: &'static str,
+    meant: Vec<ResourceSettings>,
+    total: u64,
+) -> Site {
+    started(net, node, meant, false, total)
+}
+
+fn started(
+    net: &Arc<MemoryNet>,
+    node: &'static str,
+    resources: Vec<ResourceSettings>,
+    at_once: bool,
+    bab_total: u64,
+) -> Site {
+    let lines = Lines::default();
+    let log = slog::Logger::root(TestDrain(Arc::clone(&lines)), slog::o!());
     let (inside, bsr) = (resources[0].inside, resources[0].bsr);
-    let settings =
-        Settings { node: node.into(), resources: resources.clone(), bab_total: 1 << 40, arbiters: 0 };
+    let configured = if at_once { resources.clone() } else { Vec::new() };
+    let settings = Settings { node: node.into(), resources: configured, bab_total, arbiters: 0 };
     let relay = Relay::new(settings, Arc::clone(net) as Arc<dyn Net>, log).with_faults().start();
-    Site { index: 0, resources, node, relay, net: Arc::clone(net), inside, bsr }
+    Site { index: 0, resources, lines, node, relay, net: Arc::clone(net), inside, bsr }
 }
 
 pub fn two_sites() -> (Site, Site) {
@@ -78,8 +101,11 @@ pub fn two_sites() -> (Site, Site) {
     (one, two)
 }
 
-/// Prints every line: shown when a test fails.
-struct TestDrain;
+/// What a relay has logged.
+pub type Lines = Arc<Mutex<Vec<String>>>;
+
+/// Prints every line, which is shown when a test fails, and keeps it.
+struct TestDrain(Lines);
 
 impl slog::Drain for TestDrain {
     type Ok = ();
@@ -97,7 +123,9 @@ impl slog::Drain for TestDrain {
         let mut text = Text(String::new());
         let _ = record.kv().serialize(record, &mut text);
         let _ = values.serialize(record, &mut text);
-        println!("{} {}{}", record.level().as_short_str(), record.msg(), text.0);
+        let line = format!("{} {}{}", record.level().as_short_str(), record.msg(), text.0);
+        println!("{line}");
+        self.0.lock().unwrap().push(line);
         Ok(())
     }
 }
@@ -109,12 +137,24 @@ impl Site {
         Site {
             index,
             resources: self.resources.clone(),
+            lines: Arc::clone(&self.lines),
             node: self.node,
             relay: self.relay.clone(),
             net: Arc::clone(&self.net),
             inside: settings.inside,
             bsr: settings.bsr,
         }
+    }
+
+    /// The resource that is meant.
+    pub fn settings(&self) -> &ResourceSettings {
+        &self.resources[self.index]
+    }
+
+    /// The lines of the log with all of these words.
+    pub fn logged(&self, words: &[&str]) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter(|line| words.iter().all(|word| line.contains(word))).cloned().collect()
     }
 
     /// Once its supervisor answers: while it is being restarted there is none.

@@ -73,6 +73,8 @@ pub enum Fault {
     Operate,
     /// An operator makes a BAB smaller or larger: bsr notices nothing.
     Resize,
+    /// An operator removes a resource and adds it again: at once, or later.
+    Remove,
     /// Somebody at `inside` or `outside` who is no bsr and no relay.
     Stranger,
 }
@@ -98,6 +100,7 @@ impl Plan {
             Fault::Panic,
             Fault::Operate,
             Fault::Resize,
+            Fault::Remove,
             Fault::Stranger,
         ];
         let mut faults: Vec<Fault> = all.into_iter().filter(|_| rng.bool()).collect();

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use drx_actors::api::{Operate, Panic, Resize, Shutdown, Verb, Victim};
+use drx_actors::api::{Add, Operate, Panic, Remove, Resize, Shutdown, Verb, Victim};
 use drx_actors::net::{Net, SocketOptions, Wire};
 use drx_protocol::session::Slot;
 use fastrand::Rng;
@@ -138,6 +138,23 @@ impl World {
                 let size = rng.u64(super::plan::LEAST..=self.plan.bab);
                 self.trace.say(format!("fault r{resource}: operator at node{}: BAB of {size}", node + 1));
                 relay.do_send(Resize { name: format!("r{resource}"), size });
+            }
+            Fault::Remove => {
+                let Some(relay) = self.nodes[node].relay() else { return };
+                let pause = if rng.bool() { Duration::ZERO } else { seconds(rng, 5) };
+                let settings = self.settings(node, resource).clone();
+                let connection = settings.connection();
+                self.trace.say(format!("fault {connection} is removed, and added after {pause:?}"));
+                self.excuse(Some(resource), Harm::Any, Instant::now() + pause);
+                relay.do_send(Remove { connection });
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
+                // To whoever runs by then.
+                if let Some(relay) = self.nodes[node].relay() {
+                    relay.do_send(Add(Box::new(settings)));
+                }
+                self.excuse(Some(resource), Harm::Any, Instant::now() + Duration::from_secs(1));
             }
             Fault::Stranger => self.stranger(node, resource, rng).await,
         }

@@ -19,7 +19,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// A new one. New addresses in it can be used at once, and no packet is refused for the way it came.
+    /// A new one, in which no packet is refused for the way it came.
     ///
     /// # Panics
     /// `ip netns` or a setting fails.
@@ -31,11 +31,8 @@ impl Namespace {
         ip(&["netns", "del", &name]);
         let namespace = Namespace { file: file.unwrap() };
         namespace.enter(|| {
-            // Otherwise an IPv6 address is tentative for a second or two.
-            for of in ["all", "default"] {
-                set(&format!("ipv6/conf/{of}/accept_dad"), "0");
-                set(&format!("ipv4/conf/{of}/rp_filter"), "0");
-            }
+            // What comes out of the line comes from another side than the answer will go to.
+            ["all", "default"].map(|of| set(&format!("ipv4/conf/{of}/rp_filter"), "0"));
         });
         namespace.ip("link set lo up");
         namespace
@@ -76,16 +73,28 @@ impl Namespace {
         self.enter(|| ip(&arguments))
     }
 
-    /// Gives an interface an address: `10.77.1.2/24`, `fd77::1/64`.
+    /// Gives an interface an address, which can be used at once, and with it the network of 256 addresses or of 64
+    /// bits that this is in.
     #[track_caller]
-    pub fn add_address(&self, interface: &str, address: IpAddr, prefix: u8) {
-        self.ip(&format!("addr add {address}/{prefix} dev {interface}"));
+    pub fn add_address(&self, interface: &str, ip: IpAddr) {
+        // Nobody else has it: it is not looked for first, which takes a second or two with IPv6.
+        let rest = if ip.is_ipv4() { "/24" } else { "/64 nodad" };
+        self.ip(&format!("addr add {ip}{rest} dev {interface}"));
     }
 
-    /// Takes an address from an interface.
+    /// Gives an interface a second address, by which this host is known for something. The kernel does not choose it
+    /// for what is dialled from no particular address.
     #[track_caller]
-    pub fn remove_address(&self, interface: &str, address: IpAddr, prefix: u8) {
-        self.ip(&format!("addr del {address}/{prefix} dev {interface}"));
+    pub fn add_service(&self, interface: &str, ip: IpAddr) {
+        // IPv4 chooses what came first. IPv6 would choose what is most like the address that is dialled.
+        let rest = if ip.is_ipv4() { "/32" } else { "/128 nodad preferred_lft 0" };
+        self.ip(&format!("addr add {ip}{rest} dev {interface}"));
+    }
+
+    /// Takes the second address away.
+    #[track_caller]
+    pub fn remove_service(&self, interface: &str, ip: IpAddr) {
+        self.ip(&format!("addr del {ip}/{} dev {interface}", if ip.is_ipv4() { 32 } else { 128 }));
     }
 
     /// The kernel's number of an interface: the scope of its link-local addresses.

@@ -5,8 +5,8 @@
 //! 10.77.1.2 ── 10.77.1.1  10.77.9.1 ── 10.77.91.1 ~line~ 10.77.92.1 ── 10.77.9.2  10.77.2.1 ── 10.77.2.2
 //! ```
 //!
-//! `outside` is an address of its own beside that of the relay's network (10.77.91.2, 10.77.92.2), which the kernel
-//! would choose for what is dialled from no particular one. The relays pass no packets on: a node reaches its relay
+//! `inside` and `outside` are second addresses: the relays' own in these networks are 10.77.1.3 and 10.77.91.2, and
+//! 10.77.2.3 and 10.77.92.2, and from there goes what is dialled from no particular address. The relays pass no packets on: a node reaches its relay
 //! and nobody else. A packet from relay to relay goes through the router `wan`, and there through the line.
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +17,15 @@ use super::line::Line;
 use super::namespace::Namespace;
 use super::tun::Tun;
 use crate::pair::Places;
+
+/// Which IP is spoken where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Families {
+    /// Between a node and its relay.
+    pub lan: Family,
+    /// Between the relays.
+    pub wan: Family,
+}
 
 /// Which IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +52,13 @@ pub struct Site {
 pub struct Addresses {
     /// The node's.
     pub node: IpAddr,
-    /// The relay's, towards the node.
+    /// The relay's, by which the node knows it.
     pub inside: IpAddr,
+    /// The relay's own in that network.
+    pub lan: IpAddr,
     /// The relay's, by which the other relay knows it.
     pub outside: IpAddr,
-    /// The relay's in the network that joins it to the wide area.
+    /// The relay's own in the network that joins it to the wide area.
     pub transit: IpAddr,
     /// The router there.
     pub router: IpAddr,
@@ -56,8 +67,6 @@ pub struct Addresses {
 /// All hosts.
 #[derive(Debug)]
 pub struct Topology {
-    /// Which IP is spoken.
-    pub family: Family,
     /// `node1` and its relay, `node2` and its relay.
     pub sites: [Site; 2],
     /// The router between them. Its interfaces are `to1`, `to2` and `line`.
@@ -72,20 +81,20 @@ impl Topology {
     /// # Panics
     /// The machine has not what is needed: see [`super::needs`].
     #[track_caller]
-    pub fn new(family: Family, chance: Rng) -> Topology {
+    pub fn new(families: Families, chance: Rng) -> Topology {
         let wan = Namespace::new();
         wan.forward();
-        let sites = [1, 2].map(|number| site(family, number, &wan));
+        let sites = [1, 2].map(|number| site(families, number, &wan));
         let tun = wan.enter(|| Tun::new("line")).unwrap();
         wan.ip("link set line up mtu 1500 txqueuelen 10000");
-        let version = if family == Family::V4 { "-4" } else { "-6" };
+        let version = if families.wan == Family::V4 { "-4" } else { "-6" };
         // What comes from a relay goes into the line; what comes out of it goes on to a relay.
         for from in ["to1", "to2"] {
             wan.ip(&format!("{version} rule add iif {from} lookup {LINE}"));
         }
         wan.ip(&format!("{version} route add default dev line table {LINE}"));
         let to = sites.each_ref().map(|site| vec![site.addresses.outside, site.addresses.transit]);
-        Topology { family, sites, wan, line: Line::new(tun, to, chance) }
+        Topology { sites, wan, line: Line::new(tun, to, chance) }
     }
 
     /// What the relay of a site is told.
@@ -104,16 +113,28 @@ impl Topology {
 }
 
 impl Site {
+    /// The relay's address `inside` is there no more.
+    #[track_caller]
+    pub fn remove_inside(&self) {
+        self.relay.remove_service("lan", self.addresses.inside);
+    }
+
+    /// It is there again.
+    #[track_caller]
+    pub fn add_inside(&self) {
+        self.relay.add_service("lan", self.addresses.inside);
+    }
+
     /// The relay's address `outside` is there no more.
     #[track_caller]
     pub fn remove_outside(&self) {
-        self.relay.remove_address("wan", self.addresses.outside, host_bits(self.addresses.outside));
+        self.relay.remove_service("wan", self.addresses.outside);
     }
 
     /// It is there again.
     #[track_caller]
     pub fn add_outside(&self) {
-        self.relay.add_address("wan", self.addresses.outside, host_bits(self.addresses.outside));
+        self.relay.add_service("wan", self.addresses.outside);
     }
 
     /// The relay's interface to the wide area goes down.
@@ -134,14 +155,14 @@ impl Site {
     #[track_caller]
     fn set_wan_up(&self) {
         let Addresses { transit, router, .. } = self.addresses;
-        self.relay.add_address("wan", transit, prefix(transit));
+        self.relay.add_address("wan", transit);
         self.add_outside();
         self.relay.ip(&format!("route add default via {router}"));
     }
 }
 
 impl Family {
-    /// Both of them.
+    /// Each.
     pub const ALL: [Family; 2] = [Family::V4, Family::V6];
 
     /// An address in a network of the documentation.
@@ -155,35 +176,28 @@ impl Family {
     }
 }
 
-fn site(family: Family, number: u8, wan: &Namespace) -> Site {
+fn site(families: Families, number: u8, router: &Namespace) -> Site {
+    let Families { lan, wan } = families;
     let (node, relay) = (Namespace::new(), Namespace::new());
     let addresses = Addresses {
-        node: family.ip(number, 2),
-        inside: family.ip(number, 1),
-        outside: family.ip(9, number),
-        transit: family.ip(90 + number, 2),
-        router: family.ip(90 + number, 1),
+        node: lan.ip(number, 2),
+        inside: lan.ip(number, 1),
+        lan: lan.ip(number, 3),
+        outside: wan.ip(9, number),
+        transit: wan.ip(90 + number, 2),
+        router: wan.ip(90 + number, 1),
     };
     node.wire("lan", &relay, "lan");
-    node.add_address("lan", addresses.node, prefix(addresses.node));
-    relay.add_address("lan", addresses.inside, prefix(addresses.inside));
+    node.add_address("lan", addresses.node);
+    relay.add_address("lan", addresses.lan);
     let to = format!("to{number}");
-    relay.wire("wan", wan, &to);
-    wan.add_address(&to, addresses.router, prefix(addresses.router));
+    relay.wire("wan", router, &to);
+    router.add_address(&to, addresses.router);
     let site = Site { node, relay, addresses };
+    site.add_inside();
     site.set_wan_up();
-    wan.ip(&format!("route add {} via {}", addresses.outside, addresses.transit));
+    router.ip(&format!("route add {} via {}", addresses.outside, addresses.transit));
     site
-}
-
-/// Of a network.
-fn prefix(ip: IpAddr) -> u8 {
-    if ip.is_ipv4() { 24 } else { 64 }
-}
-
-/// Of an address by itself.
-fn host_bits(ip: IpAddr) -> u8 {
-    if ip.is_ipv4() { 32 } else { 128 }
 }
 
 // The ports of the documentation.

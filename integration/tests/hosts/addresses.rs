@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use drx_integration::hosts::sockets::{established, listening};
+use drx_integration::hosts::topology::Family;
 use drx_integration::wait::{LIMIT, until};
 
 use crate::on_both_families;
@@ -30,6 +32,50 @@ fn every_connection_comes_from_the_address_it_should() {
     });
 }
 
+/// Nodes that speak IPv4 at both ends of a line that speaks IPv6, and the other way round.
+#[test]
+fn the_line_may_speak_another_ip_than_the_nodes() {
+    on_both_families(|family| {
+        let wan = if family == Family::V4 { Family::V6 } else { Family::V4 };
+        let mut world = World::synced(&Plan { family, wan: Some(wan), ..Plan::default() });
+        world.start_load();
+        world.write(50);
+        world.stop_load();
+        world.compare();
+        for site in [0, 1] {
+            check_links(&world, site);
+            check_insides(&world, site);
+            check_table(&world, site);
+        }
+    });
+}
+
+/// Listening everywhere, a relay is found at each address of its host, and dials from where the kernel would.
+#[test]
+fn outside_may_be_any_address() {
+    on_both_families(|family| {
+        let plan = Plan { family, ..Plan::default() };
+        let any: IpAddr = match family {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let mut world = World::with(&plan, |_, scenes| {
+            scenes.iter_mut().for_each(|scene| scene.places.outside.set_ip(any));
+        });
+        world.sync(plan.bytes);
+        world.until_linked();
+        for site in [0, 1] {
+            let (own, peer) = (world.network.sites[site].addresses, world.places[site].peer);
+            let dialled: Vec<_> =
+                world.connections(site).into_iter().filter(|seen| seen.remote == peer).collect();
+            assert_eq!(dialled.len(), 2, "{dialled:?}");
+            assert!(dialled.iter().all(|seen| seen.local.ip() == own.transit), "{dialled:?}");
+            check_insides(&world, site);
+            check_table(&world, site);
+        }
+    });
+}
+
 /// Between the relays: from `outside` to `outside`, whoever dials. The kernel alone would dial from elsewhere.
 fn check_links(world: &World, site: usize) {
     let [own, other] = [site, 1 - site].map(|site| world.network.sites[site].addresses);
@@ -47,7 +93,7 @@ fn check_links(world: &World, site: usize) {
     assert!(world.connections(site).iter().all(|seen| known.contains(&seen.remote.ip())));
 }
 
-/// Between a relay and its bsr: one each way, and bsr sees `inside` whoever dials.
+/// Between a relay and its bsr: one each way, and bsr sees `inside` whoever dials. It would refuse another address.
 fn check_insides(world: &World, site: usize) {
     let own = &world.network.sites[site];
     let (node, inside) = (world.places[site].bsr, world.places[site].inside);
@@ -98,10 +144,10 @@ fn check_nobody_else_is_near(world: &World) {
     for (from, to) in
         [(&sites[0].node, other.bsr), (&sites[0].node, other.outside), (&sites[0].relay, other.bsr)]
     {
-        let error = from.enter(|| TcpStream::connect_timeout(&to, std::time::Duration::from_millis(300)));
+        let error = from.enter(|| TcpStream::connect_timeout(&to, Duration::from_millis(300)));
         assert!(error.is_err(), "{to} can be reached");
     }
-    let local = |ip: IpAddr| std::net::TcpListener::bind((ip, 0)).map(drop);
+    let local = |ip: IpAddr| TcpListener::bind((ip, 0)).map(drop);
     for ip in [sites[1].addresses.outside, sites[1].addresses.inside] {
         let error = sites[0].relay.enter(|| local(ip)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "{ip} is no address of this host");

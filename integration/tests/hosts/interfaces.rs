@@ -91,16 +91,14 @@ fn inside_is_away_for_a_moment() {
         let mut world = World::synced(&plan);
         world.start_load();
         world.write(50);
-        let site = &world.network.sites[0];
-        let (inside, prefix) = (site.addresses.inside, if site.addresses.inside.is_ipv4() { 24 } else { 64 });
         let since = world.relays[0].log_lines();
-        site.relay.remove_address("lan", inside, prefix);
+        world.network.sites[0].remove_inside();
         until("the nodes part", LIMIT, || {
             world.nodes.iter().all(|node| node.status().unwrap().connection != "Connected").then_some(())
         });
         // Its old connections hear nothing; it can neither listen nor dial.
         world.relays[0].until_logged(since, &["bsr cannot connect", "cannot listen on inside"]);
-        site.relay.add_address("lan", inside, prefix);
+        world.network.sites[0].add_inside();
         world.until_well();
         world.write(50);
         world.stop_load();

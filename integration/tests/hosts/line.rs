@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drx_integration::wait::{LIMIT, until};
+use drx_integration::hosts::way::Passage;
 
 use crate::on_both_families;
 use crate::world::{Plan, SLACK, World};
@@ -79,6 +79,28 @@ fn a_cut_of_3_s_is_not_noticed_by_the_nodes() {
                 assert_eq!(log.says(&["from: resuming, to: established"]), resumed, "{log}");
                 assert!(!log.says(&["lane: 0", "to: stopping"]), "{log}");
             }
+        }
+    });
+}
+
+/// Only one way: who hears nothing says so, and the other one hears that.
+#[test]
+fn one_way_of_the_line_is_cut() {
+    on_both_families(|family| {
+        let mut world = World::synced(&Plan { family, relays: HASTY, ..Plan::default() });
+        for deaf in [0, 1] {
+            world.start_load();
+            world.write(50);
+            let since = [0, 1].map(|site| world.relays[site].log_lines());
+            world.network.line.change(deaf, |way| way.passage = Passage::Cut);
+            world.relays[deaf].until_logged(since[deaf], &["to: resuming", "the other DRX was silent for"]);
+            world.relays[1 - deaf].until_logged(since[1 - deaf], &["to: resuming"]);
+            thread::sleep(Duration::from_secs(1));
+            world.network.line.open();
+            world.write(50);
+            world.stop_load();
+            world.compare();
+            assert!(!world.has_lost());
         }
     });
 }
@@ -170,13 +192,14 @@ fn a_relay_that_dies_behind_a_cut_line() {
             world.start_relay(victim);
             let since = world.relays[1 - victim].log_lines();
             world.network.line.open();
-            world.until_both("parted", |report| report.last_break.is_some());
+            world.until_lost();
             world.until_well();
             world.write(50);
             world.stop_load();
             world.compare();
             let log = world.relays[1 - victim].log().since(since);
             assert!(!log.says(&["from: resuming, to: established"]), "what it held is lost:\n{log}");
+            world.forget_ends();
         }
     });
 }
@@ -193,12 +216,12 @@ fn a_relay_that_is_started_again_under_load() {
             world.relays[victim].kill();
             world.relays[1 - victim].until_logged(since, &["from: established, to: resuming"]);
             world.start_relay(victim);
-            until("a session has ended", LIMIT, || world.has_lost().then_some(()));
+            world.until_lost();
             world.until_well();
             world.write(50);
             world.stop_load();
             world.compare();
-            world.remember_breaks();
+            world.forget_ends();
         }
     });
 }

@@ -1,14 +1,14 @@
 //! Who comes from elsewhere: a host of the wide area, and another one beside the node.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::time::Duration;
 
 use drx_integration::hello::{answer_to, connect_from, hello_to, name};
+use drx_integration::wait::{LIMIT, until_ok};
 use drx_protocol::first_packet;
 use drx_protocol::handshake::{Answer, Hello, Refusal};
 use drx_protocol::names::ChannelType;
-use std::io::Write;
 
 use crate::on_both_families;
 use crate::world::{Plan, World};
@@ -52,20 +52,25 @@ fn a_stranger_gets_nothing_and_is_named() {
 /// A host in the node's own network that speaks no bsr.
 fn beside_the_node(world: &World) {
     let site = &world.network.sites[0];
-    let (beside, prefix): (IpAddr, u8) = match site.addresses.node {
-        IpAddr::V4(_) => ("10.77.1.99".parse().unwrap(), 24),
-        IpAddr::V6(_) => ("fd77:1::99".parse().unwrap(), 64),
-    };
-    site.node.add_address("lan", beside, prefix);
+    let beside: IpAddr = match site.addresses.node {
+        IpAddr::V4(_) => "10.77.1.99",
+        IpAddr::V6(_) => "fd77:1::99",
+    }
+    .parse()
+    .unwrap();
+    site.node.add_address("lan", beside);
     let since = world.relays[0].log_lines();
     let mut stream = site.node.enter(|| connect_from(beside, world.places[0].inside)).unwrap();
     stream.write_all(b"SSH-2.0-").unwrap();
     assert_eq!(rest(&mut stream), Vec::<u8>::new());
-    world.relays[0].until_logged(since, &["refused: not a bsr", &of(beside), "5353482d"]);
+    world.relays[0].until_logged(since, &["refused: not a bsr", &of(beside), "53 53 48 2d 32 2e 30 2d"]);
     drop(stream);
 
     // One that does is let in by the relay, as the address says nothing there; the other node decides.
-    let mut stream = site.node.enter(|| connect_from(beside, world.places[0].inside)).unwrap();
+    let again = || {
+        site.node.enter(|| connect_from(beside, world.places[0].inside)).map_err(|error| error.to_string())
+    };
+    let mut stream = until_ok(LIMIT, again);
     stream.write_all(&first_packet::bytes(ChannelType::Data)).unwrap();
     world.relays[0].until_logged(since, &["from: waiting, to: connected", &of(beside)]);
 }
@@ -81,7 +86,7 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
     stream.set_read_timeout(Some(Duration::from_secs(6))).unwrap();
     let mut rest = Vec::new();
     let ended = stream.read_to_end(&mut rest);
-    assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+    assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
     rest
 }
 

@@ -9,7 +9,7 @@ use drx_bsr::shell::control::Request;
 use drx_bsr::shell::status::Report;
 use drx_integration::application::{End, Load, Model, SECTOR};
 use drx_integration::hosts::sockets::{Connection, established};
-use drx_integration::hosts::topology::{Family, Topology};
+use drx_integration::hosts::topology::{Families, Family, Topology};
 use drx_integration::node::{Peer, Told, first_difference};
 use drx_integration::pair::{Node, Places};
 use drx_integration::process::Process;
@@ -20,8 +20,10 @@ use fastrand::Rng;
 
 /// What is to be replicated, and how.
 pub struct Plan<'a> {
-    /// Which IP all of them speak.
+    /// Which IP the nodes speak.
     pub family: Family,
+    /// Which one the relays speak to each other; none: the same.
+    pub wan: Option<Family>,
     /// A, B or C.
     pub protocol: char,
     /// The nodes open as DRBD does: both data first.
@@ -34,7 +36,7 @@ pub struct Plan<'a> {
 
 impl Default for Plan<'_> {
     fn default() -> Self {
-        Plan { family: Family::V4, protocol: 'C', drbd: false, relays: &[], bytes: 8 << 20 }
+        Plan { family: Family::V4, wan: None, protocol: 'C', drbd: false, relays: &[], bytes: 8 << 20 }
     }
 }
 
@@ -47,8 +49,8 @@ pub struct World {
     model: Arc<Mutex<Model>>,
     load: Option<Load>,
     chance: Rng,
-    /// Why the last session had ended when they were all well for the last time.
-    breaks: [Option<String>; 2],
+    /// What had ended when that was looked at last.
+    ends: [Ends; 2],
 }
 
 impl World {
@@ -62,7 +64,8 @@ impl World {
     #[track_caller]
     pub fn with(plan: &Plan, change: impl FnOnce(&Topology, &mut [Scene; 2])) -> World {
         let mut chance = Rng::with_seed(seed());
-        let network = Topology::new(plan.family, chance.fork());
+        let families = Families { lan: plan.family, wan: plan.wan.unwrap_or(plan.family) };
+        let network = Topology::new(families, chance.fork());
         let mut scenes = [0, 1].map(|number| Scene::of(&network, number));
         change(&network, &mut scenes);
         let settings = [RELAYS, plan.relays].concat();
@@ -83,7 +86,7 @@ impl World {
             model: Arc::new(Mutex::new(Model::new(sectors))),
             load: None,
             chance,
-            breaks: [None, None],
+            ends: Default::default(),
         }
     }
 
@@ -105,7 +108,7 @@ impl World {
             let status = node.status().unwrap();
             assert_eq!(status.resync_sent + status.resync_received, bytes, "all of it, once; {status}");
         }
-        self.remember_breaks();
+        self.forget_ends();
     }
 
     #[track_caller]
@@ -127,17 +130,21 @@ impl World {
     }
 
     /// What ended until now is no news.
-    pub fn remember_breaks(&mut self) {
-        self.breaks = self.last_breaks();
+    pub fn forget_ends(&mut self) {
+        self.ends = self.nodes.each_ref().map(Ends::of);
     }
 
-    /// Whether a session has ended since, as either node sees it.
+    /// Whether a session of a node has ended since.
     pub fn has_lost(&self) -> bool {
-        self.last_breaks() != self.breaks
+        self.nodes.iter().zip(&self.ends).any(|(node, known)| Ends::of(node) != *known)
     }
 
-    fn last_breaks(&self) -> [Option<String>; 2] {
-        self.nodes.each_ref().map(|node| node.status().unwrap().last_break)
+    /// Waits until a session has ended at both nodes.
+    #[track_caller]
+    pub fn until_lost(&self) {
+        until("a session ends at both nodes", LIMIT, || {
+            self.nodes.iter().zip(&self.ends).all(|(node, known)| Ends::of(node) != *known).then_some(())
+        });
     }
 
     /// An application begins to write on the first node.
@@ -225,6 +232,20 @@ impl World {
     /// The connections of a relay's host, as its kernel has them.
     pub fn connections(&self, site: usize) -> Vec<Connection> {
         established(&self.network.sites[site].relay)
+    }
+}
+
+/// The sessions of a node that have ended. Its status knows the last one at once; its log comes later and has all.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Ends {
+    last: Option<String>,
+    logged: usize,
+}
+
+impl Ends {
+    fn of(node: &Peer) -> Ends {
+        let logged = node.log().lines().filter(|line| line.contains("to: Unconnected, why: both")).count();
+        Ends { last: node.status().unwrap().last_break, logged }
     }
 }
 
