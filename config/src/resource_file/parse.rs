@@ -50,7 +50,7 @@ pub(super) struct Parser<'a> {
     /// The statement that is being read.
     keyword: Option<String>,
     /// The column where it begins.
-    column: usize,
+    pub(super) column: usize,
     state: State,
     /// A section's statements stand outside of every section: it was said of the first one.
     reopened: bool,

@@ -211,20 +211,6 @@ proptest! {
         prop_assert_eq!(&commented.faults, &[], "{}", text);
         prop_assert_eq!(&commented.statements, &tree, "{}", text);
     }
-
-    /// A sign that is missing is found, and makes few errors.
-    #[test]
-    fn one_mistake_is_not_many(tree in trees(), at in any::<Index>()) {
-        let text = print(&tree);
-        let ends = text.match_indices([';', '{', '}']).filter(|(at, _)| text[at + 1..].starts_with('\n'));
-        let ends: Vec<usize> = ends.map(|(at, _)| at).collect();
-        prop_assume!(!ends.is_empty());
-        let mut text = text.clone();
-        text.remove(ends[at.index(ends.len())]);
-        let reading = parse_text("printed", &text);
-        let messages: Vec<_> = reading.faults.iter().map(|fault| reading.files.error(fault).to_string()).collect();
-        prop_assert!(messages.len() <= 4, "{}\n{}", messages.join("\n"), text);
-    }
 }
 
 /// Pieces of what may stand between quotes.
