@@ -13,8 +13,7 @@ use drx_protocol::restart::{self, Policy, PolicyError};
 /// # Errors
 /// A resource's `[restart]` that the relay's own check refuses.
 pub fn settings(config: &Config) -> Result<Settings, SettingsError> {
-    let resources: Result<Vec<_>, _> =
-        config.resources.iter().map(|resource| resource_settings(resource, &config.node.name)).collect();
+    let resources: Result<Vec<_>, _> = config.resources.iter().map(resource_settings).collect();
     Ok(Settings {
         node: config.node.name.clone(),
         resources: resources?,
@@ -35,18 +34,18 @@ pub struct SettingsError {
 // Each structure is taken apart whole: a key that is added to the configuration and forgotten here
 // does not compile.
 
-/// One resource as the relay is given it; `local` is this node's name on it.
+/// One resource as the relay is given it.
 ///
 /// # Errors
 /// A `[restart]` that the relay's own check refuses.
-pub fn resource_settings(resource: &Resource, local: &str) -> Result<ResourceSettings, SettingsError> {
-    let Resource { name, remote, bsr, inside, outside, peer, bab, link, restart, proxy } = resource.clone();
+pub fn resource_settings(resource: &Resource) -> Result<ResourceSettings, SettingsError> {
+    let Resource { name, remote, local, bsr, inside, outside, peer, bab, link, restart, proxy } =
+        resource.clone();
     let bab = self::bab(bab);
     let policy = policy(&restart).map_err(|error| SettingsError { resource: name.clone(), error })?;
     let link = self::link(link);
     let drx_config::Proxy { options, plugins } = proxy;
     let proxy = Proxy { options, plugins };
-    let local = local.to_owned();
     Ok(ResourceSettings {
         name,
         remote,

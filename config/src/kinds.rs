@@ -267,10 +267,15 @@ pub(crate) fn display(value: &ValueKind) -> String {
 
 /// A text for people: without control characters, and not longer than they would read.
 pub(crate) fn shorten(text: &str) -> String {
-    let shown = text.chars().take(MAX_SHOWN);
+    shorten_to(MAX_SHOWN, text)
+}
+
+/// The same for a text that may be longer than a value.
+pub(crate) fn shorten_to(most: usize, text: &str) -> String {
+    let shown = text.chars().take(most);
     let mut shown: String =
         shown.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    if text.chars().nth(MAX_SHOWN).is_some() {
+    if text.chars().nth(most).is_some() {
         shown.push('…');
     }
     shown

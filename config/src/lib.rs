@@ -11,6 +11,7 @@
 //! document   a file's text: statements, values, spans, syntax errors
 //! schema     the keys there are; kinds: what their values may be
 //! layers     each source against the schema
+//! from_files resources out of resource files
 //! resolve    merged values to typed ones; checks: what no single value shows
 //! ```
 
@@ -18,6 +19,7 @@ mod addition;
 mod checks;
 mod document;
 mod error;
+mod from_files;
 mod kinds;
 mod layers;
 mod model;

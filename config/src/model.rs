@@ -48,10 +48,13 @@ pub struct Node {
 /// `[[resource]]`: one replication pair through one other DRX.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Resource {
-    /// Its name, as in bsr's configuration. Only together with `remote` it is unique.
+    /// Its name, as in bsr's configuration. Only together with `remote` and `local` it is unique.
     pub name: String,
     /// The other side's node name.
     pub remote: String,
+    /// This side's name on it: the node's own, unless a resource file calls the host of this proxy otherwise.
+    #[serde(skip)]
+    pub local: String,
     /// Where the local bsr listens: the connector dials it.
     pub bsr: SocketAddr,
     /// Where the local bsr connects; its IP is also the source of dials to bsr.

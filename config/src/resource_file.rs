@@ -17,6 +17,8 @@ mod include;
 mod meaning;
 mod parse;
 mod print;
+#[cfg(test)]
+mod properties;
 mod recovery;
 mod shape;
 pub mod tree;
@@ -26,3 +28,6 @@ pub use files::{Fault, Files};
 pub use include::{Reading, parse_text, read};
 pub use meaning::{Connection, Facts, Located, Meaning, Part, meaning};
 pub use print::print;
+
+pub(crate) use include::expand;
+pub(crate) use meaning::{Relay, advice, kept};

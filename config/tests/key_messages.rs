@@ -161,7 +161,7 @@ link = 3
 
 #[test]
 fn not_available_yet() {
-    let text = r#"resources = ["/etc/bsr.d/*.res"]
+    let text = r#"
 [node]
 bandwidth = "1MiB"
 [link]
@@ -175,10 +175,7 @@ per_resource = true
 [tls]
 certificate = "node1.pem"
 "#;
-    let expected = r#"drx.toml:1:13: resources: ["/etc/bsr.d/*.res"] is not available yet; leave the list empty
-resources = ["/etc/bsr.d/*.res"]
-            ^
-drx.toml:3:13: node.bandwidth: "1MiB" is not available yet; leave it at "0"
+    let expected = r#"drx.toml:3:13: node.bandwidth: "1MiB" is not available yet; leave it at "0"
 bandwidth = "1MiB"
             ^
 drx.toml:6:13: link.bandwidth: 1000 is not available yet; leave it at "0"

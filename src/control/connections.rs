@@ -41,6 +41,7 @@ pub(super) async fn add(server: &Server, addition: Addition, log: &Logger) -> Re
     let mut added = Resource {
         name: resource,
         remote,
+        local,
         bsr,
         inside,
         outside,
@@ -60,7 +61,7 @@ pub(super) async fn add(server: &Server, addition: Addition, log: &Logger) -> Re
         }
     }
     let settings =
-        resource_settings(&added, &local).map_err(|error| Problem::new(Kind::Failed, error.to_string()))?;
+        resource_settings(&added).map_err(|error| Problem::new(Kind::Failed, error.to_string()))?;
     let settings = ResourceSettings { proxy, ..settings };
     let again = present.iter().any(|present| present.is_same_connection(&settings));
     if !again {

@@ -50,7 +50,7 @@ pub(super) struct Parser<'a> {
     /// The statement that is being read.
     keyword: Option<String>,
     /// The column where it begins.
-    column: usize,
+    pub(super) column: usize,
     state: State,
     /// A section's statements stand outside of every section: it was said of the first one.
     reopened: bool,
@@ -175,7 +175,9 @@ impl Parser<'_> {
         let mut statements = Vec::new();
         while self.leave_to.is_none() {
             self.keyword = None;
-            self.sound();
+            if self.next.is_none() {
+                self.sound();
+            }
             let Some(token) = self.peek() else { break };
             let (kind, span) = (token.kind, token.span);
             // An open quote that begins a statement has its error; what stands before one is another matter.

@@ -38,14 +38,12 @@ impl Shape<'_, '_, '_> {
         match part {
             Part::Name => self.name()?,
             Part::OptionalName => {
-                if !self.parser.is_sign('{') {
+                if self.parser.peek().is_some_and(is_name) {
                     self.name()?;
                 }
             }
             Part::Names => {
                 self.name()?;
-                // A keyword that begins a line begins a statement.
-                let is_name = |token: &Token| is_text(token) && !(token.first && is_keyword(&token.text));
                 while self.parser.peek().is_some_and(is_name) {
                     self.name()?;
                 }
@@ -312,16 +310,32 @@ impl Shape<'_, '_, '_> {
     }
 
     fn block(&mut self, section: Section) -> Result<Body, Broken> {
-        if !self.parser.is_sign('{') {
-            return Err(self.unexpected("`{`"));
+        if !self.parser.take_sign('{') {
+            let begins = |text: &str| section.parts(text).is_some() || section.other().is_some();
+            // A statement of its own, or the brace that closes it: then only the first one is missing.
+            let column = self.parser.column;
+            let is_its_own = |token: &Token| match token.kind {
+                Kind::Word | Kind::Quoted => begins(&token.text),
+                Kind::Sign(sign) => sign == '}' && token.column >= column,
+            };
+            if !self.parser.peek().is_some_and(|token| token.first && is_its_own(token)) {
+                return Err(self.unexpected("`{`"));
+            }
+            let last = self.parser.last;
+            let behind = Span { start: last.end, ..last };
+            self.parser.fault(behind, "no `{` opens this section", "write one here");
         }
-        self.parser.take();
         Ok(Some(self.parser.block(section, self.words)))
     }
 }
 
 fn is_text(token: &Token) -> bool {
     matches!(token.kind, Kind::Word | Kind::Quoted)
+}
+
+/// Whether a further name may be meant: a keyword that begins a line begins a statement.
+fn is_name(token: &Token) -> bool {
+    is_text(token) && !(token.first && is_keyword(&token.text))
 }
 
 fn joined(tokens: [Token; 3]) -> Word {

@@ -156,10 +156,9 @@ impl<'a> Words<'a> {
         let shown = crate::kinds::shorten(&rest[..self.at - start]);
         let (wrong, right) = match rest.chars().next() {
             Some('=') => ("`=` stands here".to_owned(), "write NAME VALUE; without it"),
-            Some(c) if c.is_control() => (
-                format!("the control character U+{:04X} stands here", u32::from(c)),
-                "take it out, or put the word between quotes",
-            ),
+            Some(c) if c.is_control() => {
+                (format!("the control character U+{:04X} stands here", u32::from(c)), "take it out")
+            }
             Some('“' | '”' | '„' | '‘' | '’' | '\'' | '`') => {
                 (format!("`{shown}` is no quotation mark here"), "write \"…\"")
             }

@@ -1,0 +1,3 @@
+//! The checks of the package `drx-config`: called by the fuzzer and by `config/tests/corpus.rs`.
+
+pub mod resource_file;
