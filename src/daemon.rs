@@ -218,7 +218,7 @@ fn announce(config: &Config, settings: &Settings, socket: &Path, log: &Logger) {
     }
     warn!(log, "the link is plain TCP: whoever can reach it can read and change what is replicated");
     if settings.resources.is_empty() {
-        warn!(log, "the configuration names no resources: nothing is relayed");
+        warn!(log, "the configuration names no resources: nothing is relayed until a connection is added");
     }
 }
 

@@ -44,12 +44,12 @@ fn a_connection_is_added_once() {
 fn what_clashes_is_refused_with_the_rules_of_a_configuration() {
     let daemon = Daemon::with_relay();
     add(&daemon, &addition(R0, 7788));
-    let r1 = |change: &dyn Fn(&mut Addition)| {
+    let r1 = |change: Change<'_>| {
         let mut addition = addition("r1-node2-node1", 7798);
         change(&mut addition);
         error(&add(&daemon, &addition))
     };
-    let cases: [(&dyn Fn(&mut Addition), &[&str]); 7] = [
+    let cases: [(Change<'_>, &[&str]); 7] = [
         (&|r1| r1.inside = address("10.77.1.1:7788"), &["inside = 10.77.1.1:7788 (of r0-node2-node1)"]),
         (&|r1| r1.inside = address("10.77.9.1:7780"), &["outside = 10.77.9.1:7780", "only one can be"]),
         (&|r1| r1.inside = address("[fd77::1]:7798"), &["of the other address family"]),
@@ -126,7 +126,10 @@ fn proxy_settings_are_set_and_shown() {
     add(&daemon, &r0);
     let settings =
         || daemon.ask(&json!({ "command": "proxy_settings", "name": R0 }).to_string())["result"].take();
-    let expected = |memlimit: u64, options: Value, plugins: Value| json!({ "name": R0, "memlimit": memlimit, "options": options, "plugins": plugins });
+    let expected = |memlimit: u64, options: Value, plugins: Value| {
+        json!({ "name": R0, "memlimit": memlimit,
+            "options": options, "plugins": plugins })
+    };
     assert_eq!(settings(), expected(128 << 20, json!([["sndbuf-size", "10M"]]), json!([])));
     let set = |option: &str, value: &str| {
         let request = json!({ "command": "set_option", "name": R0, "option": option, "value": value });
@@ -227,6 +230,8 @@ fn the_documented_requests_are_requests() {
         assert!(commands.iter().any(|shown| shown == command), "{command} is not shown");
     }
 }
+
+type Change<'a> = &'a dyn Fn(&mut Addition);
 
 /// Towards node2; bsr has the port after `port`.
 fn addition(name: &str, port: u16) -> Addition {

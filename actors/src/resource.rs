@@ -365,10 +365,10 @@ impl Handler<ChannelEvent> for Resource {
                     (Role::Acceptor, State::Connected) => self.hurry(Hurry::Bsr, ctx),
                     _ => {}
                 }
-                // Data leaves its session when it is flushed, meta when it is closed.
-                if matches!(to, State::Stopping | State::Stopped) {
-                    let left = to == State::Stopped || from == State::ClosePending;
-                    let orders = if left { self.sessions.left(slot) } else { Vec::new() };
+                // Not when data is flushed: what is in bsr's socket bsr has not read yet, and it throws that
+                // away when it sees the end of meta.
+                if to == State::Stopped {
+                    let orders = self.sessions.left(slot);
                     self.carry_out(orders);
                 }
                 self.open_or_close_the_door(ctx);
