@@ -128,7 +128,8 @@ pub fn meaning(reading: &Reading, node: &str, interface: fn(&str) -> Option<u32>
             }
             let [one, other] = read;
             let (own_read, peer_read) = if own == 0 { (one, other) } else { (other, one) };
-            let facts = pair.explicit.then(|| Facts::of(&pair.at)).unwrap_or_default().or(&facts);
+            let own_facts = if pair.explicit { Facts::of(&pair.at) } else { Facts::default() };
+            let facts = own_facts.or(&facts);
             let alone = names.get(&by_proxies(pair)) == Some(&1);
             let [remote, local] = names_of(&pair.ends[1 - own], &pair.ends[own], alone);
             let name = pair.name.unwrap_or(resource.name);
