@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 mod answer;
+mod compression;
 mod configuration;
 mod connections;
 mod level;
@@ -176,10 +177,21 @@ pub struct Set {
 pub struct InForce {
     /// The connection's name.
     pub connection: String,
+    /// What it is.
+    pub value: Setting,
+    /// `bab.size`: bytes in its data BAB; where they are more than `value`, bsr is not read until they are fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+}
+
+/// What a setting is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Setting {
     /// Bytes.
-    pub value: u64,
-    /// Bytes in its data BAB; where they are more than `value`, bsr is not read until they are fewer.
-    pub used: u64,
+    Bytes(u64),
+    /// As the configuration has it.
+    Word(String),
 }
 
 /// The response to [`Request::Version`].

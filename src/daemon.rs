@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, MailboxError, Recipient};
 use drx_actors::api::{
-    Add, Describe, Operate, Remove, Resize, SetProxy, Settings, Shutdown, Snapshot, Unflushed,
+    Add, Compress, Describe, Operate, Remove, Resize, SetProxy, Settings, Shutdown, Snapshot, Unflushed,
 };
 use drx_actors::net::TcpNet;
 use drx_actors::relay::Relay;
@@ -30,6 +30,8 @@ pub struct RelayHandle {
     pub operate: Recipient<Operate>,
     /// Makes its BABs larger or smaller.
     pub resize: Recipient<Resize>,
+    /// Changes what its links pack with.
+    pub compress: Recipient<Compress>,
     /// Adds a connection.
     pub add: Recipient<Add>,
     /// Removes one.
@@ -50,6 +52,7 @@ impl RelayHandle {
             + Handler<Snapshot>
             + Handler<Operate>
             + Handler<Resize>
+            + Handler<Compress>
             + Handler<Add>
             + Handler<Remove>
             + Handler<Describe>
@@ -60,6 +63,7 @@ impl RelayHandle {
             snapshot: relay.clone().recipient(),
             operate: relay.clone().recipient(),
             resize: relay.clone().recipient(),
+            compress: relay.clone().recipient(),
             add: relay.clone().recipient(),
             remove: relay.clone().recipient(),
             describe: relay.clone().recipient(),
@@ -218,7 +222,7 @@ fn announce(config: &Config, settings: &Settings, socket: &Path, log: &Logger) {
     }
     warn!(log, "the link is plain TCP: whoever can reach it can read and change what is replicated");
     if settings.resources.is_empty() {
-        warn!(log, "the configuration names no resources: nothing is relayed");
+        warn!(log, "the configuration names no resources: nothing is relayed until a connection is added");
     }
 }
 

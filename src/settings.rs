@@ -5,6 +5,7 @@ use std::num::NonZero;
 use drx_actors::api::{BabSettings, Backing, LinkSettings, Proxy, Reserve, ResourceSettings, Settings};
 use drx_actors::net::Congestion;
 use drx_config::{Bab, Checksum, Config, CongestionControl, Link, Resource, Restart};
+use drx_protocol::codec::Compression;
 use drx_protocol::restart::{self, Policy, PolicyError};
 
 /// What the relay is to carry.
@@ -12,8 +13,7 @@ use drx_protocol::restart::{self, Policy, PolicyError};
 /// # Errors
 /// A resource's `[restart]` that the relay's own check refuses.
 pub fn settings(config: &Config) -> Result<Settings, SettingsError> {
-    let resources: Result<Vec<_>, _> =
-        config.resources.iter().map(|resource| resource_settings(resource, &config.node.name)).collect();
+    let resources: Result<Vec<_>, _> = config.resources.iter().map(resource_settings).collect();
     Ok(Settings {
         node: config.node.name.clone(),
         resources: resources?,
@@ -34,18 +34,18 @@ pub struct SettingsError {
 // Each structure is taken apart whole: a key that is added to the configuration and forgotten here
 // does not compile.
 
-/// One resource as the relay is given it; `local` is this node's name on it.
+/// One resource as the relay is given it.
 ///
 /// # Errors
 /// A `[restart]` that the relay's own check refuses.
-pub fn resource_settings(resource: &Resource, local: &str) -> Result<ResourceSettings, SettingsError> {
-    let Resource { name, remote, bsr, inside, outside, peer, bab, link, restart, proxy } = resource.clone();
+pub fn resource_settings(resource: &Resource) -> Result<ResourceSettings, SettingsError> {
+    let Resource { name, remote, local, bsr, inside, outside, peer, bab, link, restart, proxy } =
+        resource.clone();
     let bab = self::bab(bab);
     let policy = policy(&restart).map_err(|error| SettingsError { resource: name.clone(), error })?;
     let link = self::link(link);
     let drx_config::Proxy { options, plugins } = proxy;
     let proxy = Proxy { options, plugins };
-    let local = local.to_owned();
     Ok(ResourceSettings {
         name,
         remote,
@@ -86,6 +86,7 @@ fn link(link: Link) -> LinkSettings {
         window,
         congestion_control,
         checksum,
+        compression,
         hold_pings,
     } = link;
     LinkSettings {
@@ -106,6 +107,17 @@ fn link(link: Link) -> LinkSettings {
             Checksum::Auto | Checksum::On => true,
             Checksum::Off => false,
         },
+        compression: self::compression(compression),
+    }
+}
+
+/// What payloads are to be packed with.
+pub fn compression(compression: drx_config::Compression) -> Compression {
+    match compression {
+        drx_config::Compression::None => Compression::None,
+        drx_config::Compression::Lz4 => Compression::Lz4,
+        drx_config::Compression::Zstd(level) => Compression::Zstd(level),
+        drx_config::Compression::Auto => Compression::Auto,
     }
 }
 
@@ -158,6 +170,7 @@ mod tests {
             window = "1MiB"
             congestion_control = "cubic"
             checksum = "off"
+            compression = "zstd:7"
             hold_pings = true
             [resource.restart]
             initial = "200ms"
@@ -208,6 +221,7 @@ mod tests {
                     window: 1 << 20,
                     congestion: Congestion::Named("cubic".to_owned()),
                     checksum: false,
+                    compression: Compression::Zstd(7),
                 },
                 restart: Policy::new(restart).unwrap(),
             }]

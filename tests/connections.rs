@@ -44,12 +44,12 @@ fn a_connection_is_added_once() {
 fn what_clashes_is_refused_with_the_rules_of_a_configuration() {
     let daemon = Daemon::with_relay();
     add(&daemon, &addition(R0, 7788));
-    let r1 = |change: &dyn Fn(&mut Addition)| {
+    let r1 = |change: Change<'_>| {
         let mut addition = addition("r1-node2-node1", 7798);
         change(&mut addition);
         error(&add(&daemon, &addition))
     };
-    let cases: [(&dyn Fn(&mut Addition), &[&str]); 7] = [
+    let cases: [(Change<'_>, &[&str]); 7] = [
         (&|r1| r1.inside = address("10.77.1.1:7788"), &["inside = 10.77.1.1:7788 (of r0-node2-node1)"]),
         (&|r1| r1.inside = address("10.77.9.1:7780"), &["outside = 10.77.9.1:7780", "only one can be"]),
         (&|r1| r1.inside = address("[fd77::1]:7798"), &["of the other address family"]),
@@ -126,7 +126,10 @@ fn proxy_settings_are_set_and_shown() {
     add(&daemon, &r0);
     let settings =
         || daemon.ask(&json!({ "command": "proxy_settings", "name": R0 }).to_string())["result"].take();
-    let expected = |memlimit: u64, options: Value, plugins: Value| json!({ "name": R0, "memlimit": memlimit, "options": options, "plugins": plugins });
+    let expected = |memlimit: u64, options: Value, plugins: Value| {
+        json!({ "name": R0, "memlimit": memlimit,
+            "options": options, "plugins": plugins })
+    };
     assert_eq!(settings(), expected(128 << 20, json!([["sndbuf-size", "10M"]]), json!([])));
     let set = |option: &str, value: &str| {
         let request = json!({ "command": "set_option", "name": R0, "option": option, "value": value });
@@ -144,10 +147,13 @@ fn proxy_settings_are_set_and_shown() {
     assert_eq!(settings(), expected(500 << 20, json!([["sndbuf-size", "20M"]]), json!(["zstd level 4"])));
     let report = daemon.ask(r#"{"command":"report"}"#);
     assert_eq!(report["result"]["resources"][0]["channels"][0]["bab"]["size"], 500 << 20);
-    for (option, value) in [("sndbuf-size", "20M"), ("plugin 0", "zstd level 4")] {
-        let words = ["WARN kept, but not in force", &format!("option: {option}"), &format!("value: {value}")];
-        assert_eq!(said(&daemon, &words).len(), 1, "{words:?}");
-    }
+    let compression = || {
+        let report = daemon.ask(r#"{"command":"report"}"#);
+        report["result"]["resources"][0]["channels"][0]["compression"]["wanted"].clone()
+    };
+    assert_eq!(compression(), "zstd:4");
+    let words = ["WARN kept, but not in force", "option: sndbuf-size", "value: 20M"];
+    assert_eq!(said(&daemon, &words).len(), 1, "{words:?}");
 
     // The same again does nothing, and is no news.
     let before = info_lines(&daemon);
@@ -164,6 +170,12 @@ fn proxy_settings_are_set_and_shown() {
         error(&plugin(5, "lz4")),
         ("bad_value".into(), "plugin 5: there are 1 so far, the next one is 1".into())
     );
+    plugin(0, "END");
+    assert_eq!(compression(), "none", "as the configuration has it");
+    assert_eq!(plugin(0, "zlib level 6"), accepted("set_plugin", R0, true));
+    assert_eq!(compression(), "zstd:6");
+    let words = ["WARN plugin 0: \"zlib level 6\" is not spoken here: zstd:6 is used in its place"];
+    assert_eq!(said(&daemon, &words).len(), 1);
     plugin(0, "END");
     assert_eq!(settings(), expected(500 << 20, json!([["sndbuf-size", "20M"]]), json!([])));
 }
@@ -227,6 +239,8 @@ fn the_documented_requests_are_requests() {
         assert!(commands.iter().any(|shown| shown == command), "{command} is not shown");
     }
 }
+
+type Change<'a> = &'a dyn Fn(&mut Addition);
 
 /// Towards node2; bsr has the port after `port`.
 fn addition(name: &str, port: u16) -> Addition {

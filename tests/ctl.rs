@@ -225,8 +225,10 @@ fn the_documented_fields_are_those_there_are() {
     assert_eq!(named(0), keys(&report));
     assert_eq!(named(1), keys(&report["resources"][0]));
     assert_eq!(named(2), keys(&report["resources"][0]["channels"][0]));
-    for field in keys(&report["resources"][0]["channels"][0]["bab"]) {
-        assert!(rows.contains(&format!("`{field}`")), "{field}");
+    for part in ["bab", "compression"] {
+        for field in keys(&report["resources"][0]["channels"][0][part]) {
+            assert!(rows.contains(&format!("`{field}`")), "{field}");
+        }
     }
 }
 
@@ -241,6 +243,12 @@ fn what_is_set_is_said_with_what_it_means_now() {
         "r0-node2-node1: bab.size is 2.0 MiB; 3.0 MiB are held, so bsr waits until they are fewer\n"
     );
     assert_eq!(ctl(&daemon.socket, "set all bab.size 64k").text().lines().count(), 2);
+    assert_eq!(
+        ctl(&daemon.socket, "set r0 compression zstd").text(),
+        "r0-node2-node1: link.compression is zstd:3\n"
+    );
+    let said = ctl(&daemon.socket, "--json set r0 link.compression auto").json();
+    assert_eq!(said["in_force"], json!([{ "connection": "r0-node2-node1", "value": "auto" }]));
     let said = ctl(&daemon.socket, "--json set r1-node2-node1 bab.size 1m");
     assert_eq!(said.status, 0);
     let in_force = json!([{ "connection": "r1-node2-node1", "value": 1 << 20, "used": 0 }]);
@@ -267,13 +275,19 @@ fn what_cannot_be_set_says_why() {
         (
             "set r0 bab.sice 1GiB",
             "bad_value",
-            "there is no \"bab.sice\" to be set; bab.size and log.level can be",
+            "there is no \"bab.sice\" to be set; bab.size, link.compression and log.level can be",
         ),
         (
             "set r0 link.bandwidth 1M",
             "not_available",
-            "link.bandwidth cannot be set yet; bab.size and log.level can",
+            "link.bandwidth cannot be set yet; bab.size, link.compression and log.level can",
         ),
+        (
+            "set r0 compression gzip",
+            "bad_value",
+            "link.compression: \"gzip\" is unknown here; write \"none\", \"lz4\", \"zstd\", \"zstd:LEVEL\" (1 to 22) or \"auto\"",
+        ),
+        ("set r7 compression lz4", "unknown_name", "there is no resource or connection \"r7\""),
         ("set r0 log.level debug", "bad_value", "log.level is the whole daemon's: set it for \"all\""),
         (
             "set all log.level loud",

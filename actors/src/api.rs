@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actix::Message;
+use drx_protocol::codec::Compression;
 use drx_protocol::report::{RelayReport, size};
 use drx_protocol::restart::Policy;
 use drx_protocol::session::Slot;
@@ -153,6 +154,8 @@ pub struct LinkSettings {
     pub congestion: Congestion,
     /// Whether this side wants a CRC-32C per frame.
     pub checksum: bool,
+    /// What this side's payloads are packed with.
+    pub compression: Compression,
 }
 
 /// Asks for everything that `drx-ctl` shows.
@@ -203,6 +206,17 @@ pub struct Resized {
     pub size: u64,
     /// Bytes that it holds. Where they are more, bsr is not read until they are fewer.
     pub held: u64,
+}
+
+/// Changes what links pack with, from the next payload on: answered with the connections that it is for, once it is in
+/// force there.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Vec<String>, Refusal>")]
+pub struct Compress {
+    /// A resource's or connection's name, matched whole, or `all`.
+    pub name: String,
+    /// From now on.
+    pub compression: Compression,
 }
 
 /// Why a command was not carried out.

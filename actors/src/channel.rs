@@ -201,7 +201,10 @@ impl ChannelActor {
             Action::ReadFirstPacket => self.read_first_packet(ctx),
             Action::Offer => self.offer(),
             Action::DialLocal(channel_type) => self.dial_bsr(channel_type, FIRST_RETRY, ctx),
-            Action::CancelDial => self.cancel_dial(ctx),
+            Action::CancelDial => {
+                self.cancel_dial(ctx);
+                self.untroubled();
+            }
             Action::SayEstablished => {
                 let credit = self.first_credit();
                 self.say(Frame::Established { attempt: self.machine.attempt(), credit });

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use drx_protocol::filling::Filling;
+use drx_protocol::report::CompressionReport;
 use tokio::time::Instant;
 
 /// One channel's counters. Written by its BAB and link actors, read by the channel.
@@ -25,6 +26,8 @@ pub(crate) struct Counters {
     pub(crate) heard: Cell<bool>,
     /// The link's last round trip.
     pub(crate) rtt: Cell<Option<Duration>>,
+    /// How the link packs, and what it gains.
+    pub(crate) compression: Cell<CompressionReport>,
     /// Whether bsr is read in drips.
     pub(crate) dripping: Cell<bool>,
     /// How the budget fills that the BAB draws on.

@@ -17,6 +17,7 @@ mod local;
 mod messages;
 pub mod net;
 mod outside;
+mod packing;
 mod pieces;
 mod quiet;
 pub mod relay;

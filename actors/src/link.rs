@@ -23,6 +23,7 @@ use crate::counters::Counters;
 use crate::frames::Frames;
 use crate::local::Strike;
 use crate::net::Stream;
+use crate::packing::{CONSIDER, Packing, behind};
 use crate::segment::Segment;
 
 /// What a link tells its channel.
@@ -66,11 +67,11 @@ pub(crate) struct SendData {
 pub(crate) struct HangUp;
 
 /// How a link behaves.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct LinkTerms {
     pub(crate) checksum: bool,
     pub(crate) keepalive_interval: Duration,
     pub(crate) keepalive_timeout: Duration,
+    pub(crate) packing: Packing,
 }
 
 pub(crate) struct LinkSocket {
@@ -118,9 +119,9 @@ impl LinkSocket {
             channel,
             bab,
             counters,
-            terms,
             segment: Segment::new(),
             decoder: Decoder::new(terms.checksum),
+            terms,
             greeting,
             queue,
             heard: Instant::now(),
@@ -194,7 +195,10 @@ impl LinkSocket {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = self.queue.slices(&mut slices);
             match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.terms.packing.waits(true);
+                    break;
+                }
                 Poll::Ready(Ok(0)) => return Err("the other DRX closed the link".into()),
                 Poll::Ready(Ok(bytes)) => {
                     written += bytes;
@@ -203,6 +207,9 @@ impl LinkSocket {
                 }
                 Poll::Ready(Err(error)) => return Err(format!("the link failed: {error}")),
             }
+        }
+        if self.queue.is_empty() {
+            self.terms.packing.waits(false);
         }
         if written > 0 && !self.hanging_up {
             self.bab.do_send(Drained { queued: self.queue.bytes() });
@@ -344,6 +351,7 @@ impl Actor for LinkSocket {
         let tick = self.terms.keepalive_interval.min(self.terms.keepalive_timeout / 4);
         ctx.run_interval(tick.max(SHORTEST), |link, _| link.tick());
         self.watch_over_silence(ctx);
+        ctx.run_interval(CONSIDER, |link, _| link.terms.packing.consider());
         ctx.spawn(Pump);
     }
 }
@@ -366,9 +374,9 @@ impl Handler<SendData> for LinkSocket {
             return;
         }
         let SendData { attempt, credit, offset, payload } = data;
-        let header = data_header(attempt, credit, offset, payload.pieces(), self.terms.checksum);
-        let header = Bytes::copy_from_slice(&header);
-        self.queue.push([header].into_iter().chain(payload.pieces().iter().cloned()));
+        let (codec, body) = self.terms.packing.body(payload);
+        let header = data_header(attempt, credit, offset, codec, body.pieces(), self.terms.checksum);
+        self.queue.push(behind(Bytes::copy_from_slice(&header), &body));
     }
 }
 

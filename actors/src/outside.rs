@@ -22,6 +22,10 @@ use crate::net::{Listener, Net, SocketOptions, Stream};
 use crate::quiet::Quiet;
 use crate::task::Task;
 
+mod opposite;
+
+use opposite::are_opposite;
+
 /// Which resources are reached here.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -196,7 +200,8 @@ impl Outside {
         let (resource, remote) = (hello.resource.as_str(), hello.from.as_str());
         let routes = self.routes.get(resource).map(Vec::as_slice).unwrap_or_default();
         let shared: Vec<_> = routes.iter().filter(|route| route.remote == remote).collect();
-        if let Some(route) = shared.iter().find(|route| route.local == hello.to.as_str()) {
+        let named = shared.iter().copied().find(|route| route.local == hello.to.as_str());
+        if let Some(route) = named.or_else(|| self.opposite(&hello)) {
             let Ok(stream) = stream.detach() else { return };
             return route.supervisor.do_send(DrxDialled { stream, hello, from: from.to_string() });
         }
@@ -216,6 +221,20 @@ impl Outside {
         }
         refuse(stream, refusal, &sentence);
     }
+
+    /// The one route whose connection is the other end of the one that they mean, however each took its name apart.
+    fn opposite(&self, hello: &Hello) -> Option<&Route> {
+        let theirs = connection(hello.resource.as_str(), hello.to.as_str(), hello.from.as_str());
+        let mut fitting =
+            self.routes.values().flatten().filter(|route| {
+                are_opposite(&connection(&route.resource, &route.remote, &route.local), &theirs)
+            });
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
+}
+
+fn connection(resource: &str, remote: &str, local: &str) -> String {
+    format!("{resource}-{remote}-{local}")
 }
 
 /// Each once.

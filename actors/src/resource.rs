@@ -10,12 +10,12 @@ mod report;
 mod reservation;
 
 use lane::{Lane, said};
-pub(crate) use operator::{Held, StrikeIn, Want};
+pub(crate) use operator::{Held, SetCompression, StrikeIn, Want};
 pub(crate) use report::ReportAll;
 use reservation::Reservation;
 pub(crate) use reservation::{SetSize, SizeInForce};
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -90,6 +90,7 @@ impl Resource {
             data: Rc::new(Budget::backed(seed.settings.bab.size, &seed.settings.bab.backing)),
             meta: Rc::new(Budget::new(META_BAB)),
             net: seed.net,
+            compression: Rc::new(Cell::new(seed.settings.link.compression)),
             epoch: seed.epoch,
             data_heard: Rc::default(),
             started: Instant::now(),
@@ -365,10 +366,10 @@ impl Handler<ChannelEvent> for Resource {
                     (Role::Acceptor, State::Connected) => self.hurry(Hurry::Bsr, ctx),
                     _ => {}
                 }
-                // Data leaves its session when it is flushed, meta when it is closed.
-                if matches!(to, State::Stopping | State::Stopped) {
-                    let left = to == State::Stopped || from == State::ClosePending;
-                    let orders = if left { self.sessions.left(slot) } else { Vec::new() };
+                // Not when data is flushed: what is in bsr's socket bsr has not read yet, and it throws that
+                // away when it sees the end of meta.
+                if to == State::Stopped {
+                    let orders = self.sessions.left(slot);
                     self.carry_out(orders);
                 }
                 self.open_or_close_the_door(ctx);

@@ -196,7 +196,7 @@ fn welcome(hello: &Hello) -> Vec<u8> {
         epoch: Epoch { started: 1, counter: 0 },
         next_offset: 0,
         window: 1 << 20,
-        codec: None,
+        codecs: Vec::new(),
     };
     Answer::Welcome(welcome).encode().to_vec()
 }

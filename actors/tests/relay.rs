@@ -9,9 +9,9 @@ use std::time::Duration;
 use common::{establish, resource, simulated, site, two_sites};
 use drx_actors::net::MemoryNet;
 use drx_protocol::State;
-use drx_protocol::names::{Lane, Role};
+use drx_protocol::names::{ChannelType, Lane, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 #[test]
 fn a_session_carries_bytes_both_ways() {
@@ -88,6 +88,42 @@ fn what_bsr_sent_before_it_left_arrives_though_its_meta_is_seen_to_close_first()
     });
 }
 
+/// What lies in bsr's own receive buffer it throws away when it sees the end of meta: so meta ends after data does,
+/// and data when bsr says that it has read it all.
+#[test]
+fn meta_ends_when_bsr_has_read_its_data_not_when_they_are_written_to_it() {
+    simulated(async {
+        let net = Arc::new(MemoryNet::with_buffer(4 << 20));
+        let one = site(&net, "node1", vec![resource("r0", 1, 2, 7789)]);
+        let two = site(&net, "node2", vec![resource("r0", 2, 1, 7789)]);
+        let mut session = establish(&one, &two).await;
+        let block = vec![7; 1_000_000];
+        session.data[1].write_all(&block).await.unwrap();
+        session.data[1].shutdown().await.unwrap();
+        session.meta[1].shutdown().await.unwrap();
+        let [data, _] = &mut session.data;
+        let [meta, _] = &mut session.meta;
+        let slowly = async {
+            let mut got = vec![0; 10_000];
+            for _ in 0..100 {
+                sleep(Duration::from_millis(30)).await;
+                data.read_exact(&mut got).await.unwrap();
+            }
+            assert_eq!(data.read(&mut got).await.unwrap(), 0, "nothing more comes");
+            let read = Instant::now();
+            data.shutdown().await.unwrap();
+            read
+        };
+        let ends = async {
+            assert_eq!(meta.read(&mut [0; 1]).await.unwrap(), 0);
+            Instant::now()
+        };
+        let (read, ended) = tokio::join!(slowly, ends);
+        assert!(ended >= read, "meta ended {:?} before data were read", read - ended);
+        assert!(ended - read < Duration::from_secs(1));
+    });
+}
+
 /// The other bsr is so slow that the BAB is full: then the relay is what the last bytes wait for.
 #[test]
 fn what_bsr_sent_before_it_left_waits_for_room_in_the_bab() {
@@ -131,5 +167,24 @@ fn a_bsr_that_does_not_close_its_data_is_not_waited_for() {
             assert_eq!(got, b"the last");
         };
         timeout(Duration::from_secs(6), ended).await.expect("within the time for a frozen bsr");
+    });
+}
+
+/// bsr here does not take what the other one opened: that is wrong for as long as the other one wants it, and no longer.
+/// The log says it once, however often it is tried.
+#[test]
+fn what_is_not_dialled_any_more_is_no_trouble() {
+    simulated(async {
+        let (one, two) = two_sites();
+        let says = |report: &drx_protocol::report::ResourceReport| {
+            report.trouble.iter().any(|trouble| trouble.contains("does not take our connection"))
+        };
+        for _ in 0..2 {
+            let opened = two.open(ChannelType::Data).await;
+            one.eventually("bsr is dialled in vain", async |site| says(&site.report().await)).await;
+            drop(opened);
+            one.eventually("nothing is wrong", async |site| site.report().await.trouble.is_empty()).await;
+        }
+        assert_eq!(one.logged(&["trying again and again", "does not take our connection"]).len(), 1);
     });
 }

@@ -72,19 +72,20 @@ fn check_times(view: &View, spots: &mut Spots) {
 }
 
 fn check_names(resources: &[(Spot, View)], spots: &mut Spots) {
-    let mut first: HashMap<(String, String), Option<SpotId>> = HashMap::new();
+    let mut first: HashMap<(String, String, Option<String>), Option<SpotId>> = HashMap::new();
     for (_, view) in resources {
         let name = view.find::<String>("resource", "name");
         let (Some(name), Some(remote)) = (name, view.find::<String>("resource", "remote")) else { continue };
         let pair = format!("\"{}\" with remote \"{}\"", name.value, remote.value);
-        match first.get(&(name.value.clone(), remote.value.clone())) {
+        let names = (name.value, remote.value, view.local());
+        match first.get(&names) {
             Some(first) => {
                 let first = spots.name(*first);
                 let wrong = format!("{pair} stands here a second time, first {first}");
                 spots.wrong(name.spot, wrong, "give it another name or remote, or take it out");
             }
             None => {
-                first.insert((name.value, remote.value), name.spot);
+                first.insert(names, name.spot);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
-use crate::model::Reserve;
+use crate::model::{Compression, Reserve};
 use crate::units::{parse_size, parse_time, print_size, print_time};
 
 /// The type of a key, with its range.
@@ -63,6 +63,7 @@ pub(crate) enum Checked {
     Real(f64),
     Flag(bool),
     Reserve(Reserve),
+    Compression(Compression),
     Words(Vec<String>),
 }
 
@@ -200,7 +201,7 @@ impl Kind {
             },
             Kind::Word(words) => text.filter(|text| words.contains(text)).map(same),
             Kind::Congestion => text.filter(|text| is_congestion_control(text)).map(same),
-            Kind::Compression => text.filter(|text| is_compression(text)).map(same),
+            Kind::Compression => parse_compression(text?).map(Checked::Compression),
             Kind::Reserve => match number {
                 // A size without a unit, as everywhere.
                 Some(number) => u64::try_from(number).ok().map(Reserve::Bytes),
@@ -266,10 +267,15 @@ pub(crate) fn display(value: &ValueKind) -> String {
 
 /// A text for people: without control characters, and not longer than they would read.
 pub(crate) fn shorten(text: &str) -> String {
-    let shown = text.chars().take(MAX_SHOWN);
+    shorten_to(MAX_SHOWN, text)
+}
+
+/// The same for a text that may be longer than a value.
+pub(crate) fn shorten_to(most: usize, text: &str) -> String {
+    let shown = text.chars().take(most);
     let mut shown: String =
         shown.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    if text.chars().nth(MAX_SHOWN).is_some() {
+    if text.chars().nth(most).is_some() {
         shown.push('…');
     }
     shown
@@ -300,11 +306,14 @@ fn is_congestion_control(name: &str) -> bool {
     (1..=15).contains(&name.len()) && name.bytes().all(good)
 }
 
-fn is_compression(text: &str) -> bool {
-    match text.strip_prefix("zstd:") {
-        Some(level) => number(level).is_some_and(|level| (1..=22).contains(&level)),
-        None => ["none", "lz4", "zstd", "auto"].contains(&text),
-    }
+pub(crate) fn parse_compression(text: &str) -> Option<Compression> {
+    Some(match (text, text.strip_prefix("zstd:")) {
+        ("none", _) => Compression::None,
+        ("lz4", _) => Compression::Lz4,
+        ("zstd", _) => Compression::Zstd(Compression::LEVEL),
+        ("auto", _) => Compression::Auto,
+        (_, level) => Compression::Zstd(number(level?).filter(|level| (1..=22).contains(level))?),
+    })
 }
 
 fn parse_reserve(text: &str) -> Option<Reserve> {

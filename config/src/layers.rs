@@ -2,6 +2,7 @@
 //! hole, so that no later check takes a default for what the operator wrote.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use config::{Map, Value, ValueKind};
 use toml::Spanned;
@@ -23,6 +24,8 @@ pub(crate) struct Layers {
     pub(crate) resources: Vec<Spot>,
     /// Where `[node]` stands, or the first file.
     pub(crate) node: Option<Spot>,
+    /// Resource files that were given in place of configurations, each with its spot.
+    pub(crate) resource_files: Vec<(PathBuf, Spot)>,
     pub(crate) spots: Spots,
     pub(crate) warnings: Vec<String>,
 }
@@ -34,6 +37,11 @@ pub(crate) fn read(sources: &Sources) -> Layers {
     for (index, file) in sources.files.iter().enumerate() {
         let source = index + 1;
         let text = match file {
+            File::Path(path) if path.extension().is_some_and(|ending| ending == "res") => {
+                let place = Place::File { name: path.display().to_string(), line: 1, column: 1 };
+                layers.resource_files.push((path.clone(), Spot::outside(place, "file", (source, 0))));
+                None
+            }
             File::Path(path) => read_file(path, source, &mut layers.spots),
             File::Text { name, text } => Some(Text::new(name.clone(), without_mark(text.clone()), source)),
         };
@@ -204,7 +212,17 @@ impl Layers {
                     hole()
                 }
             },
-            Ok(kind) => self.check(key, spot, kind),
+            Ok(kind) => {
+                let mut checked = self.check(key, spot, kind);
+                // Each text of a list has its own place.
+                if let (DeValue::Array(items), ValueKind::Array(values)) = (value, &mut checked.kind) {
+                    for (item, value) in items.iter().zip(values) {
+                        let spot = text.spot(item.span().start, join(prefix, &key.path()));
+                        *value = self.spots.value(spot, std::mem::replace(&mut value.kind, ValueKind::Nil));
+                    }
+                }
+                checked
+            }
             Err(wrong) => {
                 self.spots.report(&spot, wrong, key.kind.wanted());
                 hole()
@@ -376,7 +394,8 @@ fn put(values: &mut Map<String, Value>, section: &str, name: &str, value: Value)
     }
 }
 
-fn hole() -> Value {
+/// What stands for a value that is wrong.
+pub(crate) fn hole() -> Value {
     Value::new(None, ValueKind::Nil)
 }
 

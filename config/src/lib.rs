@@ -11,6 +11,7 @@
 //! document   a file's text: statements, values, spans, syntax errors
 //! schema     the keys there are; kinds: what their values may be
 //! layers     each source against the schema
+//! from_files resources out of resource files
 //! resolve    merged values to typed ones; checks: what no single value shows
 //! ```
 
@@ -18,9 +19,11 @@ mod addition;
 mod checks;
 mod document;
 mod error;
+mod from_files;
 mod kinds;
 mod layers;
 mod model;
+mod plugins;
 mod resolve;
 pub mod resource_file;
 mod schema;
@@ -32,9 +35,10 @@ mod units;
 pub use addition::{Addition, check_addition};
 pub use error::{Error, Errors, Place, SourceLine};
 pub use model::{
-    Bab, Backing, Checksum, Config, CongestionControl, Control, Defaults, Level, Link, Log, META_BAB, Node,
-    Proxy, Reserve, Resource, Restart,
+    Bab, Backing, Checksum, Compression, Config, CongestionControl, Control, Defaults, Level, Link, Log,
+    META_BAB, Node, Proxy, Reserve, Resource, Restart,
 };
+pub use plugins::Plugins;
 pub use sources::{File, Sources, is_local, system_host_name};
 pub use units::{parse_size, parse_time, print_size, print_time};
 
@@ -53,6 +57,17 @@ pub fn bab_size(text: &str) -> Result<u64, String> {
 pub fn log_level(text: &str) -> Result<Level, String> {
     let wanted = "write critical, error, warning, info, debug or trace";
     resolve::level(text).ok_or_else(|| format!("log.level: {text:?} is no level; {wanted}"))
+}
+
+/// Reads a `link.compression` that an operator gives while the relay runs.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn compression(text: &str) -> Result<Compression, String> {
+    kinds::parse_compression(text).ok_or_else(|| {
+        let wanted = kinds::Kind::Compression.wanted();
+        format!("link.compression: {} is unknown here; {wanted}", kinds::quote(text))
+    })
 }
 
 /// Reads, merges and checks all sources.

@@ -48,10 +48,13 @@ pub struct Node {
 /// `[[resource]]`: one replication pair through one other DRX.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Resource {
-    /// Its name, as in bsr's configuration. Only together with `remote` it is unique.
+    /// Its name, as in bsr's configuration. Only together with `remote` and `local` it is unique.
     pub name: String,
     /// The other side's node name.
     pub remote: String,
+    /// This side's name on it: the node's own, unless a resource file calls the host of this proxy otherwise.
+    #[serde(skip)]
+    pub local: String,
     /// Where the local bsr listens: the connector dials it.
     pub bsr: SocketAddr,
     /// Where the local bsr connects; its IP is also the source of dials to bsr.
@@ -154,6 +157,8 @@ pub struct Link {
     pub congestion_control: CongestionControl,
     /// CRC-32C per frame.
     pub checksum: Checksum,
+    /// What payloads are packed with.
+    pub compression: Compression,
     /// Whether bsr's pings are answered here while the other side cannot.
     pub hold_pings: bool,
 }
@@ -179,6 +184,24 @@ pub enum Checksum {
     On,
     /// Off.
     Off,
+}
+
+/// `link.compression`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Payloads go as they are.
+    None,
+    /// lz4.
+    Lz4,
+    /// zstd with this level, 1 to 22.
+    Zstd(u8),
+    /// Whatever the line and the core allow.
+    Auto,
+}
+
+impl Compression {
+    /// zstd's level where none is said.
+    pub const LEVEL: u8 = 3;
 }
 
 /// `[restart]`: how a failed channel is brought back.
@@ -246,6 +269,17 @@ impl Serialize for CongestionControl {
             CongestionControl::System => "system",
             CongestionControl::Named(name) => name,
         })
+    }
+}
+
+impl Serialize for Compression {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Compression::None => serializer.serialize_str("none"),
+            Compression::Lz4 => serializer.serialize_str("lz4"),
+            Compression::Zstd(level) => serializer.collect_str(&format_args!("zstd:{level}")),
+            Compression::Auto => serializer.serialize_str("auto"),
+        }
     }
 }
 

@@ -8,11 +8,12 @@ use config::{ConfigError, Map, Source, Value, ValueKind};
 
 use crate::checks;
 use crate::error::{Errors, Place};
+use crate::from_files::FromFiles;
 use crate::kinds::{Checked, Kind};
 use crate::layers::Layers;
 use crate::model::{
-    Bab, Backing, Checksum, Config, CongestionControl, Control, Defaults, Level, Link, Log, Node, Proxy,
-    Reserve, Resource, Restart,
+    Bab, Backing, Checksum, Compression, Config, CongestionControl, Control, Defaults, Level, Link, Log,
+    Node, Proxy, Reserve, Resource, Restart,
 };
 use crate::schema::{self, RESOURCE_SECTIONS};
 use crate::sources::Sources;
@@ -24,19 +25,32 @@ pub(crate) fn resolve(sources: &Sources, mut layers: Layers) -> Result<Config, E
     let Ok(mut merged) = merge(values) else { return Err(lost(layers.spots)) };
     let items = merged.0.remove("resource");
     let items = items.and_then(|items| items.into_array().ok()).unwrap_or_default();
+    let name = node_name(sources, &merged, &mut layers);
+    let own = items.into_iter().zip(&layers.resources).map(|(item, header)| {
+        let mut values = item.into_table().unwrap_or_default();
+        values.insert(LOCAL.to_owned(), name.clone().into());
+        (header.clone(), values)
+    });
+    let mut candidates: Vec<_> = own.collect();
+    let from_files = FromFiles::read(sources, &merged, &mut layers, name.as_deref());
+    let written = candidates.len();
+    candidates.extend(from_files.candidates());
     let mut resources = Vec::new();
-    for (item, header) in items.into_iter().zip(&layers.resources) {
-        match merge(vec![merged.sections(), item.into_table().unwrap_or_default()]) {
-            Ok(view) => resources.push((header.clone(), view)),
+    for (header, values) in candidates {
+        match merge(vec![merged.sections(), values]) {
+            Ok(view) => resources.push((header, view)),
             Err(_) => return Err(lost(layers.spots)),
         }
     }
-    let name = node_name(sources, &merged, &mut layers);
     checks::check(&merged, &resources, sources.is_local, &mut layers.spots);
     if let Some(name) = &name {
         layers.warnings.extend(checks::remote_is_self(name, &resources, &layers.spots));
     }
-    let config = typed(name, &merged, &resources, layers.warnings);
+    let mut config = typed(name, &merged, &resources, layers.warnings);
+    if let Some(config) = &mut config {
+        let Config { resources, warnings, .. } = config;
+        from_files.complete(resources.get_mut(written..).unwrap_or_default(), warnings);
+    }
     let errors = layers.spots.into_errors();
     match config {
         Some(config) if errors.is_empty() => Ok(config),
@@ -61,12 +75,30 @@ impl View {
     pub(crate) fn find<T: FromChecked>(&self, section: &str, name: &str) -> Option<Found<T>> {
         let key = schema::find(section, name)?;
         let value = match (section, self.0.get(section).map(|section| &section.kind)) {
-            ("resource", _) => self.0.get(name)?,
+            ("resource" | "", _) => self.0.get(name)?,
             (_, Some(ValueKind::Table(section))) => section.get(name)?,
             _ => return None,
         };
         let checked = key.kind.read(&value.kind).ok()?;
         Some(Found { value: T::from_checked(checked)?, spot: Spots::of(value) })
+    }
+
+    /// This node's name on a resource; no source sets it by this key.
+    pub(crate) fn local(&self) -> Option<String> {
+        self.0.get(LOCAL)?.clone().into_string().ok()
+    }
+
+    /// A list's texts, each with its place; none where an error was already reported for it.
+    pub(crate) fn texts(&self, section: &str, name: &str) -> Vec<Found<String>> {
+        let (Some(list), Some(texts)) = (self.find::<Vec<String>>(section, name), self.0.get(name)) else {
+            return Vec::new();
+        };
+        let places: Vec<Option<SpotId>> = match &texts.kind {
+            ValueKind::Array(items) => items.iter().map(Spots::of).collect(),
+            _ => Vec::new(),
+        };
+        let spot = |index: usize| places.get(index).copied().flatten().or(list.spot);
+        list.value.into_iter().enumerate().map(|(index, value)| Found { value, spot: spot(index) }).collect()
     }
 
     fn value<T: FromChecked>(&self, section: &str, name: &str) -> Option<T> {
@@ -162,6 +194,7 @@ fn resource(view: &View) -> Option<Resource> {
         bab: bab(view)?,
         link: link(view)?,
         restart: restart(view)?,
+        local: view.local()?,
         proxy: Proxy::default(),
     })
 }
@@ -199,6 +232,7 @@ fn link(view: &View) -> Option<Link> {
             "off" => Checksum::Off,
             _ => return None,
         },
+        compression: view.value("link", "compression")?,
         hold_pings: view.value("link", "hold_pings")?,
     })
 }
@@ -236,6 +270,9 @@ fn lost(mut spots: Spots) -> Errors {
     Errors(spots.into_errors())
 }
 
+/// A resource's name of this node among its values.
+pub(crate) const LOCAL: &str = "local";
+
 /// The type inside of a checked value.
 pub(crate) trait FromChecked: Sized {
     fn from_checked(checked: Checked) -> Option<Self>;
@@ -254,4 +291,7 @@ macro_rules! from_checked {
     };
 }
 
-from_checked!(Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve, Flag bool);
+from_checked!(
+    Text String, Address SocketAddr, Time Duration, Size u64, Count u32, Real f64, Reserve Reserve, Compression Compression,
+    Flag bool, Words Vec<String>
+);

@@ -30,3 +30,6 @@ pub use files::{Fault, Files};
 pub use include::{Reading, parse_text, read};
 pub use meaning::{Connection, Facts, Located, Meaning, Part, meaning};
 pub use print::print;
+
+pub(crate) use include::expand;
+pub(crate) use meaning::{Relay, advice, kept};

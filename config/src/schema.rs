@@ -95,7 +95,7 @@ pub(crate) const LATER_SECTION: &str = "tls";
 pub(crate) static KEYS: [Key; 41] = {
     use Kind::*;
     [
-        Key::new("", "resources", Words).default("").later(),
+        Key::new("", "resources", Words).default(""),
         // No default here: it is the host's name.
         Key::new("node", "name", Name),
         Key::new("node", "bandwidth", Size { min: 0, max: MAX_SIZE }).default("0").later(),
@@ -119,7 +119,7 @@ pub(crate) static KEYS: [Key; 41] = {
         Key::new("link", "congestion_control", Congestion).default("auto"),
         Key::new("link", "checksum", Word(&["auto", "on", "off"])).default("auto"),
         Key::new("link", "hold_pings", Flag).default("false"),
-        Key::new("link", "compression", Compression).default("none").later(),
+        Key::new("link", "compression", Compression).default("none"),
         Key::new("link", "bandwidth", Size { min: 0, max: MAX_SIZE }).default("0").later(),
         Key::new("restart", "initial", Time { zero: false }).default("100ms"),
         Key::new("restart", "max", Time { zero: false }).default("10s"),
@@ -179,20 +179,27 @@ mod tests {
         let sample = include_str!("../samples/all-keys.toml");
         let tree = DeTable::parse(sample).expect("the sample is TOML").into_inner();
         let mut shown = BTreeSet::new();
-        for (section, keys) in &tree {
-            let DeValue::Table(keys) = keys.get_ref() else { panic!("{section} is a section") };
-            for (name, value) in keys {
-                let key = find(section.get_ref(), name.get_ref()).expect("the sample knows the keys");
-                let value = match value.get_ref() {
-                    DeValue::String(text) => text.to_string(),
-                    DeValue::Integer(number) => number.to_string(),
-                    DeValue::Float(real) => real.to_string(),
-                    DeValue::Boolean(flag) => flag.to_string(),
-                    other => panic!("{} is a {}", key.path(), other.type_str()),
-                };
-                assert_eq!(key.default, Some(value.as_str()), "{}", key.path());
-                shown.insert(key.path());
+        let mut values = Vec::new();
+        for (name, value) in &tree {
+            match value.get_ref() {
+                DeValue::Table(keys) => {
+                    values.extend(keys.iter().map(|(key, value)| (name.get_ref().as_ref(), key, value)));
+                }
+                _ => values.push(("", name, value)),
             }
+        }
+        for (section, name, value) in values {
+            let key = find(section, name.get_ref()).expect("the sample knows the keys");
+            let value = match value.get_ref() {
+                DeValue::String(text) => text.to_string(),
+                DeValue::Integer(number) => number.to_string(),
+                DeValue::Float(real) => real.to_string(),
+                DeValue::Boolean(flag) => flag.to_string(),
+                DeValue::Array(items) if items.is_empty() => String::new(),
+                other => panic!("{} is a {}", key.path(), other.type_str()),
+            };
+            assert_eq!(key.default, Some(value.as_str()), "{}", key.path());
+            shown.insert(key.path());
         }
         let usable = KEYS.iter().filter(|key| key.default.is_some() && !key.later);
         assert_eq!(shown, usable.map(Key::path).collect());

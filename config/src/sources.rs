@@ -16,6 +16,8 @@ pub struct Sources {
     pub host_name: Option<String>,
     /// Whether an address belongs to this machine.
     pub is_local: fn(IpAddr) -> bool,
+    /// The number of an interface of this machine, by its name.
+    pub interface: fn(&str) -> Option<u32>,
 }
 
 /// A configuration file.
@@ -33,7 +35,7 @@ pub enum File {
 }
 
 impl Sources {
-    /// No files, no environment; no address is this machine's. Good for tests.
+    /// No files, no environment; no address and no interface is this machine's. Good for tests.
     pub fn new(host_name: &str) -> Sources {
         Sources {
             files: Vec::new(),
@@ -41,10 +43,11 @@ impl Sources {
             command_line: Vec::new(),
             host_name: Some(host_name.to_owned()),
             is_local: |_| false,
+            interface: |_| None,
         }
     }
 
-    /// This process's environment, host name and addresses, with these files.
+    /// This process's environment, host name, addresses and interfaces, with these files.
     pub fn from_process(files: impl IntoIterator<Item = PathBuf>) -> Sources {
         let environment = std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
@@ -54,6 +57,7 @@ impl Sources {
             command_line: Vec::new(),
             host_name: system_host_name(),
             is_local,
+            interface,
         }
     }
 
@@ -111,6 +115,14 @@ pub fn is_local(ip: IpAddr) -> bool {
         Ok::<_, std::io::Error>(socket.local_addr()?.ip())
     };
     UdpSocket::bind((ip, 0)).is_ok() && reached_from().is_ok_and(|source| source == ip)
+}
+
+/// The number of an interface of this machine, as far as the system tells.
+fn interface(name: &str) -> Option<u32> {
+    // Names have no `/`, and at most 15 bytes (IFNAMSIZ).
+    let named = (1..=15).contains(&name.len()) && !name.contains('/') && !name.starts_with('.');
+    let number = named.then(|| std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok())?;
+    number?.trim().parse().ok()
 }
 
 /// The host's name as the kernel has it.

@@ -3,7 +3,7 @@
 use config::{Value, ValueKind};
 
 use crate::error::{Error, Place, SourceLine};
-use crate::kinds::shorten;
+use crate::kinds::shorten_to;
 
 /// The number of a spot. None: a default.
 ///
@@ -35,7 +35,7 @@ impl Spot {
     pub(crate) fn error(&self, wrong: impl Into<String>, right: impl Into<String>) -> Error {
         Error {
             place: self.place.clone(),
-            key: shorten(&self.key),
+            key: shorten_to(MAX_KEY, &self.key),
             wrong: wrong.into(),
             right: right.into(),
             line: self.line.clone(),
@@ -54,6 +54,11 @@ impl Spots {
     pub(crate) fn add(&mut self, spot: Spot) -> SpotId {
         self.spots.push(spot);
         self.spots.len() - 1
+    }
+
+    /// One of the table.
+    pub(crate) fn spot(&self, id: SpotId) -> &Spot {
+        &self.spots[id]
     }
 
     /// Puts a value at a spot.
@@ -152,5 +157,7 @@ fn excerpt(line: &str, column: usize) -> SourceLine {
     SourceLine { text: text.collect(), mark: column - skipped }
 }
 
+/// Characters of a key that an error shows: one of a resource file has its sections before it.
+const MAX_KEY: usize = 120;
 /// Characters of a line that an error shows.
 const MAX_LINE: usize = 160;

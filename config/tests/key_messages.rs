@@ -161,7 +161,7 @@ link = 3
 
 #[test]
 fn not_available_yet() {
-    let text = r#"resources = ["/etc/bsr.d/*.res"]
+    let text = r#"
 [node]
 bandwidth = "1MiB"
 [link]
@@ -175,15 +175,9 @@ per_resource = true
 [tls]
 certificate = "node1.pem"
 "#;
-    let expected = r#"drx.toml:1:13: resources: ["/etc/bsr.d/*.res"] is not available yet; leave the list empty
-resources = ["/etc/bsr.d/*.res"]
-            ^
-drx.toml:3:13: node.bandwidth: "1MiB" is not available yet; leave it at "0"
+    let expected = r#"drx.toml:3:13: node.bandwidth: "1MiB" is not available yet; leave it at "0"
 bandwidth = "1MiB"
             ^
-drx.toml:5:15: link.compression: "zstd:3" is not available yet; leave it at "none"
-compression = "zstd:3"
-              ^
 drx.toml:6:13: link.bandwidth: 1000 is not available yet; leave it at "0"
 bandwidth = 1000
             ^
@@ -215,9 +209,6 @@ bandwidth = "1M"
     let expected = r#"drx.toml:9:18: resource.link.resume_timeout: 1000 is a time without a unit; write 0 or a time of 1ms to 8760h, such as "10s"
 resume_timeout = 1000
                  ^
-drx.toml:10:15: resource.link.compression: "lz4" is not available yet; leave it at "none"
-compression = "lz4"
-              ^
 drx.toml:11:13: resource.link.bandwidth: "1M" is not available yet; leave it at "0"
 bandwidth = "1M"
             ^"#;

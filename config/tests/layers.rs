@@ -138,7 +138,7 @@ format = "term"
 per_resource = false
 "#;
     assert_eq!(good(&file(text)), good(&Sources::new("node1")));
-    let environment = [("DRX_RESOURCES", ""), ("DRX_LINK__RESUME_TIMEOUT", "0")];
+    let environment = [("DRX_RESOURCES", ""), ("DRX_LINK__BANDWIDTH", "0")];
     assert_eq!(good(&Sources::new("node1").environment(pairs(&environment))), good(&Sources::new("node1")));
 }
 
@@ -151,7 +151,7 @@ fn environment_and_command_line_are_places_too() {
             ("DRX_RESTART__INITIAL", "60s"),
             ("DRX_RESTART__MAX_FAILURES", "many"),
             ("DRX_TLS__KEY", "node1.key"),
-            ("DRX_RESOURCES", "/etc/a.res, /etc/b.res"),
+            ("DRX_RESOURCES", "/nowhere/a.res, /nowhere/*.res"),
         ]))
         .command_line(pairs(&[
             ("log.levle", "debug"),
@@ -166,7 +166,8 @@ fn environment_and_command_line_are_places_too() {
 total = 1
         ^
 DRX_LINK__WINDOW: link.window: "5" is too small; write a size of 64KiB to 1GiB
-DRX_RESOURCES: resources: ["/etc/a.res", "/etc/b.res"] is not available yet; leave the list empty
+DRX_RESOURCES: resources: "/nowhere/*.res" matches no file; name resource files that are there
+DRX_RESOURCES: resources: /nowhere/a.res cannot be read: No such file or directory (os error 2); name resource files that this user may read
 DRX_RESTART__MAX_FAILURES: restart.max_failures: "many" is no whole number; write a whole number from 1 to 1000
 DRX_TLS__KEY: tls.key: "node1.key" is not available yet; leave [tls] out
 --log.levle: log.levle: unknown key; did you mean log.level?

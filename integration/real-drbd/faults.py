@@ -2,7 +2,7 @@
 import contextlib, time
 
 from guests import LabError
-from pair import AWAY, Writer, blocks
+from pair import AWAY, UP, Writer, blocks
 from relayed import LOST, MIB
 
 
@@ -66,7 +66,7 @@ def line_3s(pair):
         with pair.report.timed('   3 more writes after the line is back'):
             writer.wait(3)
         until('both relays resume data and meta',
-              lambda: all(now - before >= 2 for now, before in zip(pair.count('resumes'), resumes)), 10)
+              lambda: pair.resumed(resumes) >= 2, 10)
     pair.unnoticed(marks)
     for relay in pair.relays:
         pair.told(relay, 'the cut and the resume', 'from: established, to: resuming, why: [^,]+',
@@ -89,8 +89,7 @@ def line_60s(pair):
             time.sleep(0.1)
         changed |= pair.write(pair.kernel, 2)
         pair.line.heal()
-        with pair.report.timed('   connected and resynced') as t:
-            t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+        pair.back('the line is back')
         pair.resynced_some(mark, changed, changed | writer.touched)
     for relay in pair.relays:
         pair.told(relay, 'the cut, its reason and the way back', 'from: established, to: resuming, why: [^,]+',
@@ -111,8 +110,7 @@ def relay_killed(pair):
             changed = alone(pair, writer)
             relay.start()
             # It writes on until it is connected again.
-            with pair.report.timed('   started: connected and resynced') as t:
-                t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+            pair.back('started')
         pair.resynced_some(mark, changed, writer.touched)
         pair.same('after %s was killed' % relay.name)
         pair.told(relay, 'that it was started', 'drxd starts')
@@ -132,8 +130,7 @@ def relay_hangs(pair):
                 t.note = pair.both(AWAY, 30)
             changed = alone(pair, writer)
             relay.thaw()
-            with pair.report.timed('   it goes on: connected and resynced') as t:
-                t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+            pair.back('it goes on')
         pair.resynced_some(mark, changed, writer.touched)
         pair.same('after %s hung' % relay.name)
 
@@ -153,8 +150,7 @@ def line_frozen(pair):
         while time.monotonic() - begin < 15:
             time.sleep(0.1)
         pair.line.thaw()
-        with pair.report.timed('   connected and resynced') as t:
-            t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+        pair.back('the line is back')
     pair.resynced_some(mark, changed, writer.touched)
     for relay in pair.relays:
         pair.told(relay, 'the silence', 'why: .*the other DRX was silent for')
@@ -170,8 +166,7 @@ def peer_paused(pair):
             t.note = '%.2f s' % pair.kernel.wait(AWAY, 30)
         changed = alone(pair, writer)
         pair.peer.thaw()
-        with pair.report.timed('   it goes on: connected and resynced') as t:
-            t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+        pair.back('it goes on')
     pair.resynced_some(mark, changed, writer.touched)
     for relay in pair.relays:
         pair.told(relay, 'that bsr left', 'why: .*bsr (closed|disconnected)')
@@ -189,8 +184,7 @@ def peer_killed(pair):
         writer.stop()
         with pair.report.timed('   node2 boots, and is up'):
             pair.peer.revive()
-        with pair.report.timed('   connected and resynced') as t:
-            t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+        pair.back('it is back')
     pair.resynced_some(mark, changed, writer.touched)
     pair.told(pair.relays[1], 'that its bsr left', 'why: .*bsr (closed|disconnected)')
 
@@ -202,8 +196,7 @@ def one_direction(pair):
         pair.line.cut()
         pair.both(AWAY, 30)
         pair.line.heal([3 - able])
-        with pair.report.timed('   only relay %d can dial: connected' % able) as t:
-            t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+        pair.back('only relay %d can dial' % able)
         pair.established()
         used = {channel['role'] for channel in pair.relays[0].channels() if channel['standing'] == 'established'}
         pair.report.check(used == {role}, "both connections are relay 1's %ss" % role, ', '.join(sorted(used)))
@@ -216,8 +209,7 @@ def one_direction(pair):
     node.reach = node.guest.ports.nobody(node.guest.n)
     node.write_configuration()
     node.up()
-    with pair.report.timed('   only node1 can dial its relay: connected') as t:
-        t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+    pair.back('only node1 can dial its relay')
     used = {channel['role'] for channel in pair.relays[0].channels() if channel['standing'] == 'established'}
     pair.report.check(used == {'acceptor'}, "both connections are relay 1's acceptors", ', '.join(sorted(used)))
     with pair.primary(node):
@@ -236,9 +228,9 @@ def delay(pair):
     for where, turn in lines:
         turn(True)
         pair.each(lambda node: node.disconnect())
-        with pair.report.timed('   50 ms %s: connected' % where) as t:
+        with pair.report.timed('   50 ms %s' % where) as t:
             pair.each(lambda node: node.connect())
-            t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+            t.note = pair.both(UP, 60)
         with pair.primary(pair.kernel):
             begin = time.monotonic()
             pair.write(pair.kernel, 10)
@@ -247,13 +239,13 @@ def delay(pair):
                 pair.report.check(each >= 0.1, '10 writes took 100 ms each, or more', '%.0f ms' % (each * 1000))
             else:
                 pair.report.say('   10 writes', each * 10)
+        pair.same('after these')
         mark = pair.kernel.mark()
         pair.apart(pair.peer)
         with pair.primary(pair.kernel):
             changed = pair.write(pair.kernel, 12)
         pair.peer.connect()
-        with pair.report.timed('   connected and resynced') as t:
-            t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+        pair.back('connected again')
         pair.resynced(mark, changed, 'written apart')
         pair.same('with 50 ms ' + where)
         turn(False)
@@ -293,7 +285,7 @@ def bab_full(pair):
             fill()
         pair.report.check(not task.done(), 'the BAB is full, and the node waits', '%d KiB held' % (most >> 10))
         pair.line.heal()
-        until('both relays resume', lambda: min(now - before for now, before in zip(pair.count('resumes'), resumes)), 10)
+        until('both relays resume', lambda: pair.resumed(resumes), 10)
         while time.monotonic() < begin + 8:
             fill()
         # Five seconds it went, with 1 MiB a second: what is missing is more than TCP holds on the way.
@@ -316,9 +308,11 @@ def bab_full(pair):
 
 def disconnected(pair):
     """drbdadm disconnect and connect, on either node and on both"""
+    pair.expect(r'Requested state change failed by peer: Concurrent state changes')
     for who in ([pair.kernel], [pair.peer], pair.nodes):
         pair.apart(who[0])
-        pair.pool.submit(lambda: [node.disconnect() for node in who[1:]]).result()
+        for node in who[1:]:
+            node.disconnect()
         mark = pair.kernel.mark()
         with pair.primary(pair.kernel):
             changed = pair.write(pair.kernel, 6)
@@ -330,21 +324,23 @@ def disconnected(pair):
 
 def crossed(pair):
     """Both connect in the same instant, again and again: first packets cross, and are sorted out"""
+    pair.expect(r'Requested state change failed by peer: Concurrent state changes')
     took = []
     for _ in range(4):
         pair.each(lambda node: node.disconnect())
         begin = time.monotonic()
         pair.each(lambda node: node.connect())
-        pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+        pair.both(UP, 60)
         took.append(time.monotonic() - begin)
     crossings = sum(len(node.said('crossed', pair.marks[node])) for node in pair.nodes)
-    pair.report.say('   connected', sum(took) / len(took), 'mean; longest %.2f s; %d packets crossed' % (max(took), crossings))
+    pair.report.say('   connected', sum(took) / len(took), 'mean; longest %.2f s; %d packets crossed'
+                    % (max(took), crossings))
 
 
 def held_pings(pair):
     """With hold_pings the line may be away longer than DRBD's pings wait; SIGTERM ends the relays in order"""
     pair.configure_relays('\n[link]\nhold_pings = true\n')
-    time.sleep(14)   # idle for some pings, which tell the relays ping-int
+    time.sleep(20)   # idle for some pings, which tell the relays ping-int
     resumes, marks = pair.count('resumes'), {node: node.mark() for node in pair.nodes}
     with writing(pair) as writer:
         pair.line.cut()
@@ -352,8 +348,32 @@ def held_pings(pair):
         pair.line.heal()
         writer.wait(3)
         until('both relays resume data and meta',
-              lambda: all(now - before >= 2 for now, before in zip(pair.count('resumes'), resumes)), 10)
+              lambda: pair.resumed(resumes) >= 2, 10)
     pair.unnoticed(marks)
     held = sum(pair.count('held_pings'))
     pair.report.check(held > 0, 'pings were answered by the relays', str(held))
+    pair.same('after the pause')   # with protocol A some of it is still under way
     pair.configure_relays()
+
+
+def flush(pair):
+    """A relay is stopped while it holds MiBs that were acknowledged: all of them are on the other disk then"""
+    pair.expect(*LOST)
+    pair.options(ping_timeout=30)
+    one, begun = pair.relays[0], pair.logs[0].mark()
+    with pair.primary(pair.kernel):
+        pair.line.freeze()
+        pair.write_burst(pair.kernel, 12)
+        until('relay 1 holds all that was written', lambda: max(channel['bab']['used'] for channel in one.channels()) >=
+              12 * MIB, 10)
+        stopped = pair.pool.submit(one.terminate, 70)
+        until('relay 1 stops', lambda: pair.logs[0].says('what the BABs hold is being flushed', begun), 10)
+        pair.line.thaw()
+        pair.report.check(stopped.result() == 0, 'relay 1: exit status 0')
+        pair.both(AWAY, 30)
+        pair.same('with relay 1 stopped: all that it held was flushed')
+        one.start()
+        pair.back('relay 1 started')
+    pair.told(one, 'that it was stopped', 'stopping: .*, why: SIGTERM', 'from: established, to: close_pending, why: .+',
+              'everything is written to bsr', 'drxd has stopped')
+    pair.options()

@@ -197,7 +197,8 @@ class Guest:
 
     def delay(self, milliseconds):
         """From now on what it sends on DRBD's interface leaves so much later."""
-        change = 'replace dev $i root netem delay %dms limit 20000' % milliseconds if milliseconds else 'del dev $i root'
+        change = 'replace dev $i root netem delay %dms limit 20000' % milliseconds
+        change = change if milliseconds else 'del dev $i root'
         self.sh('i=$(cat /run/drbd-interface); /sbin/tc qdisc ' + change, 10)
 
     # --- DRBD

@@ -19,8 +19,9 @@ class Host:
     def __init__(self, n, directory):
         self.n, self.name = n, 'node%d' % n
         # It holds the namespaces, and they end with it.
-        self.process = Process(['unshare', '--net', '--uts', 'sh', '-c', 'hostname %s; exec sleep infinity' % self.name],
-                               directory, os.path.join(directory, 'host%d.log' % n))
+        hold = 'hostname %s; exec sleep infinity' % self.name
+        self.process = Process(['unshare', '--net', '--uts', 'sh', '-c', hold], directory,
+                               os.path.join(directory, 'host%d.log' % n))
         self.prefix = ['nsenter', '-t', str(self.process.popen.pid), '--net', '--uts']
         end = time.monotonic() + 10
         while self.run(['hostname'], check=False).stdout.strip() != self.name:
@@ -35,7 +36,8 @@ class Host:
         """Runs a program there; what it said, and its status."""
         done = subprocess.run(self.prefix + argv, capture_output=True, text=True, timeout=30, **options)
         if check and done.returncode:
-            raise LabError('%s: status %d: %s: %s%s' % (self.name, done.returncode, ' '.join(argv), done.stdout, done.stderr))
+            raise LabError('%s: status %d: %s: %s%s' % (self.name, done.returncode, ' '.join(argv), done.stdout,
+                                                        done.stderr))
         return done
 
     def tap(self):

@@ -7,7 +7,7 @@ def line_to(n): return '127.0.0.%d' % (20 + n)
 
 
 PIECE = 1 << 16   # bytes that are carried at a time
-FLYING = 256      # pieces on the way at most, in each direction of a connection: 16 MiB, a tenth of a second of 1.3 Gbit/s
+FLYING = 256      # pieces on the way at most, in each direction of a connection: 16 MiB
 
 
 class Line:

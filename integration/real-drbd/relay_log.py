@@ -1,5 +1,5 @@
-"""What a relay wrote in its log, and whether that is complete: every transition has its line, and nothing is missing."""
-import collections, re
+"""What a relay wrote in its log, and whether that is complete: every transition has its line, none is missing."""
+import re
 
 FIELD = re.compile(r', (resource|channel|lane|from|to|why): ')
 LINE = re.compile(r'^\S+ \S+ \S+ ([A-Z]{4}) ([^,]*)(.*)$')
@@ -12,7 +12,8 @@ class RelayLog:
 
     def __init__(self, relay):
         self.relay, self.at = relay, 0
-        self.stands = {}   # (channel, lane) → the state it came to last
+        self.stands = {}    # (channel, lane) → the state it came to last
+        self.first = None   # the state before a channel's first transition, once the relay's start was read
 
     def text(self):
         """All of it; nothing while there is no such file."""
@@ -43,7 +44,7 @@ class RelayLog:
                 continue
             level, message, rest = m.groups()
             if message in ('drxd starts', 'adding a connection'):   # there is one connection, or none
-                self.stands = collections.defaultdict(lambda: 'allocating')
+                self.stands, self.first = {}, 'allocating'
             elif message == 'transition':
                 found += self._transition(rest)
             elif level in ('CRIT', 'ERRO') or level == 'WARN' and not any(
@@ -58,9 +59,7 @@ class RelayLog:
         if missing:
             return ['a transition without %s:%s' % (', '.join(missing), rest)]
         channel = said['channel'], said['lane']
-        if channel not in self.stands:
-            self.stands[channel] = said['from']   # it began before this was read
-        stood, self.stands[channel] = self.stands[channel], said['to']
+        stood, self.stands[channel] = self.stands.get(channel, self.first or said['from']), said['to']
         if stood != said['from']:
             return ['%s %s was %s, and goes from %s to %s' % (*channel, stood, said['from'], said['to'])]
         return []

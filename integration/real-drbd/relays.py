@@ -51,14 +51,16 @@ level = "debug"
 
     def ctl(self, *words):
         """What drx-ctl says, and its exit status."""
-        return subprocess.run([os.path.join(self.binaries, 'drx-ctl'), '--socket', os.path.join(self.directory, 'drx.sock'),
-                               *words], capture_output=True, text=True, timeout=20)
+        socket = os.path.join(self.directory, 'drx.sock')
+        return subprocess.run([os.path.join(self.binaries, 'drx-ctl'), '--socket', socket, *words],
+                              capture_output=True, text=True, timeout=20)
 
     def order(self, *words):
         """What drx-ctl says; an error when its status is not 0."""
         done = self.ctl(*words)
         if done.returncode:
-            raise LabError('%s: drx-ctl %s: status %d: %s' % (self.name, ' '.join(words), done.returncode, done.stderr.strip()))
+            raise LabError('%s: drx-ctl %s: status %d: %s' % (self.name, ' '.join(words), done.returncode,
+                                                              done.stderr.strip()))
         return done.stdout
 
     def connections(self):

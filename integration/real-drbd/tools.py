@@ -31,7 +31,6 @@ resource r0 {
   disk /dev/vda;
   meta-disk internal;
   net { protocol %s; ping-int 3; connect-int 3; %s }
-  disk { c-plan-ahead 0; resync-rate 400M; }
   proxy { %s }
   on node1 {
     address 10.77.1.2:7789;
@@ -151,6 +150,7 @@ class Proxied(Relayed):
 
 def from_resource_file(pair):
     """drxd has nothing but resources = ["r0.res"]: two established channels between the kernels"""
+    pair.expect_of_relays(r'configuration: r0\.res:\d+:\d+: ')   # advice, for a deep BAB
     pair.start_with('resources = ["r0.res"]\n')
     pair.works('from the resource file')
 
@@ -162,7 +162,8 @@ def proxy_up(pair):
 
     def up(relay):
         rows = relay.connections()
-        pair.report.check(not any(row.startswith('r0') for row in rows), '%s has no connection' % relay.name, '; '.join(rows))
+        pair.report.check(not any(row.startswith('r0') for row in rows), '%s has no connection' % relay.name,
+                          '; '.join(rows))
         relay.drbdadm('proxy-up', 'r0')
         relay.drbdadm('proxy-up', 'r0')   # changes nothing
     pair.start_with('', up)
@@ -184,9 +185,10 @@ def proxy_up(pair):
 
 
 def adjusted(pair):
-    """The guests' drbdadm, which has a kernel to compare with, is told of another memlimit, or another plugin: the relays
-    have it then. This drbdadm takes a connection away and adds it again to change its memlimit."""
-    for what, proxy, words in (('nothing', PROXY, ('128M;', 'zstd level 4;')), ('the plugin', OTHER_PLUGIN, ('128M;', 'lz4;')),
+    """The guests' drbdadm, which has a kernel to compare with, is told of another plugin or another memlimit: the
+    relays have it then. This drbdadm takes a connection away and adds it again to change its memlimit."""
+    for what, proxy, words in (('nothing', PROXY, ('128M;', 'zstd level 4;')),
+                               ('the plugin', OTHER_PLUGIN, ('128M;', 'lz4;')),
                                ('memlimit', OTHER_LIMIT, ('200M;', 'lz4;'))):
         marks = {node: node.mark() for node in pair.nodes}
         for node, relay, shim in zip(pair.nodes, pair.relays, pair.shims):
@@ -197,7 +199,8 @@ def adjusted(pair):
             asked = '; '.join(' '.join(words) for words in shim.asked)
             pair.report.check('show proxy-settings' in asked, '%s: adjust asks the relay' % node.name)
             if what == 'nothing':
-                pair.report.check(not re.search(r'\b(add|del|set) ', asked), '%s: adjust changes nothing' % node.name, asked)
+                pair.report.check(not re.search(r'\b(add|del|set) ', asked), '%s: adjust changes nothing' % node.name,
+                                  asked)
             shown = ' '.join(relay.settings())
             pair.report.check(all(word in shown for word in words),
                               '%s: adjust after %s changed: %s has it' % (node.name, what, relay.name), shown)

@@ -2,19 +2,22 @@
 import time
 
 from guests import LabError
-from pair import BLOCK, blocks
+from pair import BLOCK, UP, blocks
 from relayed import DISK, LOST, MIB, NET
 
 
 def connect(pair):
     """Up on both: they are connected"""
-    pair.each(lambda node: node.down())
-    with pair.report.timed('   up on both: connected') as t:
-        pair.each(lambda node: node.up())
-        t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
-    for node in pair.nodes:
-        agreed = node.state().get('proto')
-        pair.report.check(agreed == pair.protocol, '%s: protocol %s' % (node.name, pair.protocol), agreed)
+    for options in ({**NET, 'connect-int': 3}, NET):
+        pair.each(lambda node: node.down())
+        for node in pair.nodes:
+            node.configure(pair.protocol, **options)
+        with pair.report.timed('   up on both, connect-int %d: connected' % options['connect-int']) as t:
+            pair.each(lambda node: node.up())
+            t.note = pair.both(UP, 60)
+        for node in pair.nodes:
+            agreed = node.state().get('proto')
+            pair.report.check(agreed == pair.protocol, '%s: protocol %s' % (node.name, pair.protocol), agreed)
 
 
 def initial_sync(pair):
@@ -48,8 +51,7 @@ def initial_resync(pair):
         mark = pair.kernel.mark()
         other.create(pair.random.randbytes(DISK))
         other.up()
-        with pair.report.timed('   resynced') as t:
-            t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 90)
+        pair.back('%s is back' % other.name, 90)
         pair.resynced(mark, range(pair.size // BLOCK), 'everything')
         with pair.primary(other):
             pair.reads(other, 'what was written on ' + primary.name)
@@ -78,7 +80,7 @@ def resize(pair):
         pair.each(lambda node: node.guest.resize(grown))
         with pair.report.timed('   drbdadm resize, resynced') as t:
             pair.kernel.admin('resize r0', 60)
-            t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+            t.note = pair.both(UP, 60)
         sizes = pair.each(lambda node: node.size())
         pair.report.check(len(set(sizes)) == 1 and sizes[0] >= before + 15 * MIB, 'both have grown by 16 MiB',
                           ' '.join('%d KiB' % (size >> 10) for size in (before, *sizes)))
@@ -122,8 +124,9 @@ def timed_writes(node, positions, data):
     """Writes one block after the other at these blocks; what was written, and how many 1/100 s each took as the guest
     saw it."""
     output = node.guest.sh(
-        'set -e; for at in %s; do read a _ </proc/uptime; dd of=/dev/drbd0 bs=%d count=1 iflag=fullblock oflag=direct seek=$at '
-        'conv=notrunc status=none; read b _ </proc/uptime; echo $a $b; done' % (' '.join(map(str, positions)), BLOCK), 110, data)
+        'set -e; for at in %s; do read a _ </proc/uptime; dd of=/dev/drbd0 bs=%d count=1 iflag=fullblock oflag=direct '
+        'seek=$at conv=notrunc status=none; read b _ </proc/uptime; echo $a $b; done'
+        % (' '.join(map(str, positions)), BLOCK), 110, data)
     took = [round((float(b) - float(a)) * 100) for a, b in (line.split() for line in output.splitlines())]
     if len(took) != len(positions):
         raise LabError('%s: %d of %d writes done: %s' % (node.name, len(took), len(positions), output[-200:]))
@@ -132,18 +135,16 @@ def timed_writes(node, positions, data):
 
 def stress_connect(pair, times=20):
     """20 times down and up on both at once"""
-    pair.expect(*LOST)
+    pair.expect(r'Requested state change failed by peer: Concurrent state changes', *LOST)
     took = []
-    for n in range(times + 1):
+    for _ in range(times):
         pair.each(lambda node: node.down())
-        for node in pair.nodes:
-            node.configure(pair.protocol, **{**NET, 'connect-int': 1 if n < times else NET['connect-int']})
         begin = time.monotonic()
         pair.each(lambda node: node.up())
-        pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+        pair.both(UP, 60)
         took.append(time.monotonic() - begin)
     pair.established()
-    pair.report.say('   connected', sum(took) / len(took), 'mean; longest %.2f s' % max(took))
+    pair.report.say('   connected', sum(took) / times, 'mean; longest %.2f s' % max(took))
 
 
 def switch_primaries(pair, times=40):
@@ -155,7 +156,7 @@ def switch_primaries(pair, times=40):
             'while ! grep -q ro:Secondary/Secondary /proc/drbd; do usleep 20000; done; drbdadm primary r0 && '
             'dd if=/dev/drbd0 bs=%d count=1 skip=%d iflag=direct status=none' % (BLOCK, at), 30)
         if read != (0, data):
-            wrong.append('%d: status %d, %d bytes%s' % (n, read[0], len(read[1]), '' if read[0] == 0 else ': %s' % read[1]))
+            wrong.append('%d: status %d, %d bytes: %r' % (n, read[0], len(read[1]), bytes(read[1][:80])))
         at, data = pair.random.randrange(pair.size // BLOCK), pair.random.randbytes(BLOCK)
         node.guest.sh('dd of=/dev/drbd0 bs=%d count=1 iflag=fullblock oflag=direct seek=%d conv=notrunc status=none && '
                       'drbdadm secondary r0' % (BLOCK, at), 30, data)
@@ -177,8 +178,7 @@ def ahead_behind(pair):
             pair.peer.wait_said('-> Behind', marks[pair.peer], 30)
             pair.write(pair.kernel, 3)
             pair.line.limit(0)
-            with pair.report.timed('   round %d: Ahead, and back' % (n + 1)) as t:
-                t.note = pair.both('cs:Connected .*ds:UpToDate/UpToDate', 60)
+            pair.back('round %d: Ahead, and then' % (n + 1))
             pair.unparted(marks)
             pair.same('after round %d' % (n + 1))
     pair.options()

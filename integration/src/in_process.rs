@@ -10,6 +10,7 @@ use drx_actors::api::{
 };
 use drx_actors::net::{Congestion, TcpNet};
 use drx_actors::relay::Relay;
+use drx_protocol::codec::Compression;
 use drx_protocol::report::RelayReport;
 use drx_protocol::restart::{Policy, Settings as RestartSettings};
 use slog::{Drain, KV, Key, Logger, Never, OwnedKVList, Record, Serializer};
@@ -118,6 +119,7 @@ fn settings(places: &Places, restart: RestartSettings, resume_timeout: Duration)
         window: 1 << 20,
         congestion: Congestion::System,
         checksum: true,
+        compression: Compression::None,
     };
     let restart = Policy::new(restart).unwrap();
     let bab = BabSettings { size: 4 << 20, reserve: Reserve::Auto, backing: Backing::Memory };

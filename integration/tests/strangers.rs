@@ -278,7 +278,7 @@ fn strange_answers_are_logged_and_dialled_again() {
         epoch: Epoch { started: 1, counter: 0 },
         next_offset: 0,
         window: 1 << 20,
-        codec: None,
+        codecs: Vec::new(),
     };
     let other_lane = |hello: &Hello| if hello.lane == Lane::Zero { Lane::One } else { Lane::Zero };
     let refused = |refusal, sentence| Answer::Refused(Refused::new(refusal, sentence));

@@ -6,7 +6,8 @@
 //! | --- | --- | --- |
 //! | 0 | u8 type | [`FrameType`] |
 //! | 1 | u8 flags | bit 0: the checksum is there; the others are reserved, 0 |
-//! | 2 | u16 | reserved, 0 |
+//! | 2 | u8 codec | DATA: how the body is packed ([`Codec`](crate::codec::Codec)); otherwise 0 |
+//! | 3 | u8 | reserved, 0 |
 //! | 4 | u32 length | of the body |
 //! | 8 | u32 attempt | 0: belongs to no attempt; in ABORT: only this connection ends |
 //! | 12 | u32 checksum | CRC-32C over header (this field 0) and body; 0 without the flag |
@@ -18,7 +19,7 @@
 //! | --- | --- |
 //! | 1 OFFER | bsr's first packet, 8 bytes |
 //! | 2 ESTABLISHED, 4 ACK, 7 PING, 8 PONG | none |
-//! | 3 DATA | 1 byte to 256 KiB of the stream |
+//! | 3 DATA | 1 byte to 256 KiB of the stream; or those packed, and then fewer |
 //! | 5 FIN, 6 ABORT | [`Ending`]: u16 reason, u8 whether a partner follows, u8 0, and then u128 link id, u32 attempt |
 //! | 9 STATE | u8 state code, u8 type (0 unknown, 1 data, 2 meta), u16 0 |
 //!

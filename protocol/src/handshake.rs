@@ -18,8 +18,8 @@
 //!   u64 + u32 epoch, u32 attempt of a resume or 0, u64 next stream offset expected, u32 window, options.
 //! - REFUSED: u16 code, u8 length + UTF-8 sentence.
 //!
-//! An option is u16 type, u16 length, value; unknown ones are skipped. Type 1: codecs, in HELLO those
-//! offered, in WELCOME the one chosen.
+//! An option is u16 type, u16 length, value; unknown ones are skipped. Type 1: the codecs that the sender can
+//! unpack ([`Codec`](crate::codec::Codec)), a byte each.
 //!
 //! In every version these stay as they are: the 12 bytes before the body, the checksum, HELLO's two
 //! version fields, the whole of REFUSED. So relays of versions that do not meet can say so. (Byte 9 of a
@@ -34,7 +34,7 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes};
 
-use fields::{Fields, flags, open, put_codecs, put_text, resume, seal};
+use fields::{Fields, codecs, flags, open, put_codecs, put_text, resume, seal};
 
 pub use error::{HandshakeError, Message};
 pub use name::{BadName, Name};
@@ -121,7 +121,7 @@ pub struct Hello {
     pub from: Name,
     /// The dialled node.
     pub to: Name,
-    /// Codecs offered, best first; at most [`MAX_CODECS`].
+    /// The codecs that the connector can unpack; at most [`MAX_CODECS`].
     pub codecs: Vec<u8>,
 }
 
@@ -132,7 +132,7 @@ impl Hello {
     /// With more than [`MAX_CODECS`] codecs or an attempt 0 to resume: the relay's own faults, which
     /// neither peer nor operator can cause.
     pub fn encode(&self) -> Bytes {
-        assert!(self.codecs.len() <= MAX_CODECS, "{} codecs offered", self.codecs.len());
+        assert!(self.codecs.len() <= MAX_CODECS, "{} codecs", self.codecs.len());
         assert_ne!(self.resume, Some(0), "attempt 0 is no attempt");
         seal(Message::Hello, |body| {
             body.put_u16(self.versions.min);
@@ -187,10 +187,7 @@ impl Hello {
         let resource = fields.name("resource")?;
         let from = fields.name("dialling node")?;
         let to = fields.name("dialled node")?;
-        let codecs = fields.option(CODECS)?.unwrap_or_default().to_vec();
-        if codecs.len() > MAX_CODECS {
-            return Err(HandshakeError::TooManyCodecs(codecs.len()));
-        }
+        let codecs = codecs(fields, Message::Hello)?;
         let checksums = flags & CHECKSUMS != 0;
         Ok(Hello {
             versions,
@@ -272,12 +269,13 @@ pub struct Welcome {
     pub next_offset: u64,
     /// Bytes that the connector may send beyond what the acceptor acknowledged.
     pub window: u32,
-    /// The codec chosen among those offered.
-    pub codec: Option<u8>,
+    /// The codecs that the acceptor can unpack; at most [`MAX_CODECS`].
+    pub codecs: Vec<u8>,
 }
 
 impl Welcome {
     fn encode(&self) -> Bytes {
+        assert!(self.codecs.len() <= MAX_CODECS, "{} codecs", self.codecs.len());
         assert_ne!(self.resumed, Some(0), "attempt 0 is no attempt");
         seal(Message::Welcome, |body| {
             body.put_u16(self.version);
@@ -289,8 +287,8 @@ impl Welcome {
             body.put_u32(self.resumed.unwrap_or(0));
             body.put_u64(self.next_offset);
             body.put_u32(self.window);
-            if let Some(codec) = self.codec {
-                put_codecs(body, &[codec]);
+            if !self.codecs.is_empty() {
+                put_codecs(body, &self.codecs);
             }
         })
     }
@@ -307,13 +305,9 @@ impl Welcome {
         let resumed = resume(Message::Welcome, flags, fields.u32()?)?;
         let next_offset = fields.u64()?;
         let window = fields.u32()?;
-        let codec = match fields.option(CODECS)? {
-            None => None,
-            Some(&[codec]) => Some(codec),
-            Some(other) => return Err(HandshakeError::CodecChoice(other.len())),
-        };
+        let codecs = codecs(fields, Message::Welcome)?;
         let checksums = flags & CHECKSUMS != 0;
-        Ok(Welcome { version, lane, resumed, checksums, link, epoch, next_offset, window, codec })
+        Ok(Welcome { version, lane, resumed, checksums, link, epoch, next_offset, window, codecs })
     }
 }
 

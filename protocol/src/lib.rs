@@ -5,11 +5,12 @@
 //!
 //! - [`channel`]: the state machine of one lane's end; [`session`]: which of them belong together.
 //! - [`admission`]: which dials are taken; [`delivery`]: offsets, acknowledgements, windows.
-//! - [`first_packet`], [`handshake`], [`frame`]: the bytes; [`meta`], [`pings`]: which of bsr's pings are held.
+//! - [`first_packet`], [`handshake`], [`frame`], [`codec`]: the bytes; [`meta`], [`pings`]: which of bsr's pings are held.
 //! - [`restart`], [`situation`], [`report`], [`filling`]: how it comes back, and what people are told.
 
 pub mod admission;
 pub mod channel;
+pub mod codec;
 pub mod delivery;
 pub mod ending;
 pub mod filling;

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::Compression;
 use crate::names::{Attempt, ChannelType, Lane, LinkId, Role};
 use crate::state::{Standing, State};
 
@@ -119,6 +120,9 @@ pub struct ChannelReport {
     pub bytes_out: u64,
     /// Bytes of bsr's received from the other DRX.
     pub bytes_in: u64,
+    /// How what it sends is packed.
+    #[serde(default)]
+    pub compression: CompressionReport,
     /// Frames of past attempts that were dropped.
     pub stale_frames: u64,
     /// How often its link was resumed since the relay started.
@@ -136,6 +140,26 @@ impl ChannelReport {
     /// Whether bsr's bytes flow, or will flow again once the link is resumed.
     pub fn is_established(&self) -> bool {
         matches!(self.standing, Standing::In(State::Established) | Standing::Resuming)
+    }
+}
+
+/// How a channel packs what it sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompressionReport {
+    /// As the operator wants it.
+    pub wanted: Compression,
+    /// With what it packs; with `auto`, what that has chosen.
+    pub with: Compression,
+    /// Bytes of bsr's that were given to the link since the channel started; those that were sent again count again.
+    pub payload: u64,
+    /// Bytes that they were on the link, packed.
+    pub wire: u64,
+}
+
+impl CompressionReport {
+    /// How many times smaller what was sent became. None: nothing was sent.
+    pub fn ratio(&self) -> Option<f64> {
+        (self.wire > 0).then(|| self.payload as f64 / self.wire as f64)
     }
 }
 

@@ -151,8 +151,7 @@ impl Sessions {
         orders
     }
 
-    /// A data channel went on from `close_pending`, or any channel came to its end: it is a member
-    /// of nothing any more.
+    /// A channel came to its end, and its connection to bsr with it: it is a member of nothing any more.
     pub fn left(&mut self, slot: Slot) -> Vec<Order> {
         let mut orders = Vec::new();
         self.order.retain(|&known| known != slot);

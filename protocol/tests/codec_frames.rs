@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
+use drx_protocol::codec::Codec;
 use drx_protocol::ending::{EndReason, Ending};
 use drx_protocol::frame::{
     Credit, Decoder, Frame, FrameError, HEADER_LEN, MAX_PAYLOAD, Payload, StateCode, data_header,
@@ -157,8 +158,8 @@ proptest! {
         offset in 0..u64::MAX / 2,
     ) {
         let pieces: Vec<Bytes> = segments(&bytes, &cuts).collect();
-        let header = data_header(1, Credit::default(), offset, &pieces, true);
-        let one = data_header(1, Credit::default(), offset, &[Bytes::from(bytes.clone())], true);
+        let header = data_header(1, Credit::default(), offset, Codec::Raw, &pieces, true);
+        let one = data_header(1, Credit::default(), offset, Codec::Raw, &[Bytes::from(bytes.clone())], true);
         prop_assert_eq!(header, one);
         let payload: Payload = pieces.iter().cloned().collect();
         prop_assert_eq!(payload.pieces(), &pieces[..]);

@@ -150,7 +150,7 @@ fn every_truncation_is_an_error() {
 
 #[test]
 fn a_body_cut_anywhere_is_an_error_though_its_checksum_is_right() {
-    let without_options = Welcome { codec: None, ..full_welcome() };
+    let without_options = Welcome { codecs: Vec::new(), ..full_welcome() };
     let answers = [Answer::Welcome(without_options).encode(), sealed(REFUSED).into()];
     for message in answers {
         for length in 12..message.len() - 4 {
@@ -397,15 +397,19 @@ fn codecs() {
     };
     assert_eq!(hello(0), Ok(vec![]));
     assert_eq!(hello(MAX_CODECS), Ok(vec![7; 255]));
-    assert_eq!(hello(MAX_CODECS + 1), Err(HandshakeError::TooManyCodecs(256)));
-    sentence(HandshakeError::TooManyCodecs(256), "the HELLO offers 256 codecs, at most 255 are allowed");
+    assert_eq!(hello(MAX_CODECS + 1), Err(HandshakeError::TooManyCodecs(Message::Hello, 256)));
+    sentence(
+        HandshakeError::TooManyCodecs(Message::Hello, 256),
+        "the HELLO names 256 codecs, at most 255 are allowed",
+    );
 
-    let start = Answer::Welcome(Welcome { codec: None, ..full_welcome() }).encode();
+    let start = Answer::Welcome(Welcome { codecs: Vec::new(), ..full_welcome() }).encode();
     let welcome = |option: &[u8]| Answer::decode(&resealed([&start[..start.len() - 4], option].concat()));
-    assert_eq!(welcome(&[0, 1, 0, 0]), Err(HandshakeError::CodecChoice(0)));
-    assert_eq!(welcome(&[0, 1, 0, 2, 1, 2]), Err(HandshakeError::CodecChoice(2)));
-    let wrong = HandshakeError::CodecChoice(2);
-    sentence(wrong, "the WELCOME's choice of a codec has 2 bytes, 1 was expected");
+    let with = |codecs: &[u8]| Ok(Answer::Welcome(Welcome { codecs: codecs.to_vec(), ..full_welcome() }));
+    assert_eq!(welcome(&[0, 1, 0, 0]), with(&[]));
+    assert_eq!(welcome(&[0, 1, 0, 2, 2, 1]), with(&[2, 1]));
+    let many = [&[0, 1, 1, 0][..], &[7; 256]].concat();
+    assert_eq!(welcome(&many), Err(HandshakeError::TooManyCodecs(Message::Welcome, 256)));
 }
 
 #[test]
@@ -445,7 +449,7 @@ fn the_largest_hello_fits() {
 }
 
 #[test]
-#[should_panic(expected = "256 codecs offered")]
+#[should_panic(expected = "256 codecs")]
 fn a_hello_with_too_many_codecs_is_never_sent() {
     Hello { codecs: vec![0; MAX_CODECS + 1], ..full_hello() }.encode();
 }
@@ -502,7 +506,17 @@ fn fresh_hello() -> Hello {
 
 fn full_welcome() -> Welcome {
     let Hello { lane, resume, checksums, link, epoch, next_offset, window, .. } = full_hello();
-    Welcome { version: 1, lane, resumed: resume, checksums, link, epoch, next_offset, window, codec: Some(3) }
+    Welcome {
+        version: 1,
+        lane,
+        resumed: resume,
+        checksums,
+        link,
+        epoch,
+        next_offset,
+        window,
+        codecs: vec![3],
+    }
 }
 
 /// The bytes before the checksum.
@@ -605,8 +619,9 @@ fn hello_strategy() -> impl Strategy<Value = Hello> {
 }
 
 fn answer_strategy() -> impl Strategy<Value = Answer> {
-    let welcome = (ends(), any::<Option<u8>>()).prop_map(
-        |((lane, resumed, checksums, link, epoch, next_offset, window), codec)| {
+    let codecs = prop::collection::vec(any::<u8>(), 0..=MAX_CODECS);
+    let welcome = (ends(), codecs).prop_map(
+        |((lane, resumed, checksums, link, epoch, next_offset, window), codecs)| {
             let version = 1;
             Answer::Welcome(Welcome {
                 version,
@@ -617,7 +632,7 @@ fn answer_strategy() -> impl Strategy<Value = Answer> {
                 epoch,
                 next_offset,
                 window,
-                codec,
+                codecs,
             })
         },
     );

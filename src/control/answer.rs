@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use crate::control::connections;
 use crate::control::server::Server;
 use crate::control::{
-    ALL, Accepted, InForce, Kind, Problem, Request, Response, Set, Target, Version, configuration, level,
+    ALL, Accepted, InForce, Kind, Problem, Request, Response, Set, Setting, Target, Version, compression,
+    configuration, level,
 };
 use crate::daemon::Wish;
 
@@ -98,6 +99,9 @@ async fn set(
     if key == level::KEY {
         return result(&level::set(server, &name, value, log)?);
     }
+    if key == compression::KEY || key == compression::SHORT {
+        return result(&compression::set(server, name, value, log).await?);
+    }
     if key != SIZE {
         return Err(match LATER.contains(&key.as_str()) {
             true => Problem::new(Kind::NotAvailable, format!("{key} cannot be set yet; {CAN} can")),
@@ -111,8 +115,8 @@ async fn set(
         Ok(resized) => {
             let in_force = resized.into_iter().map(|Resized { connection, size, held }| InForce {
                 connection,
-                value: size,
-                used: held,
+                value: Setting::Bytes(size),
+                used: Some(held),
             });
             result(&Set { command: "set".to_owned(), name, key, in_force: in_force.collect() })
         }
@@ -180,6 +184,6 @@ impl From<MailboxError> for Problem {
 /// What can be set of a resource while it runs.
 const SIZE: &str = "bab.size";
 /// What will be.
-const LATER: [&str; 2] = ["link.compression", "link.bandwidth"];
+const LATER: [&str; 1] = ["link.bandwidth"];
 /// In words.
-const CAN: &str = "bab.size and log.level";
+const CAN: &str = "bab.size, link.compression and log.level";

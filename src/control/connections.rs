@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use tokio::sync::Mutex;
 
 use crate::control::answer::{accepted, result, within};
+use crate::control::compression::follow_plugins;
 use crate::control::names::{Known, Names};
 use crate::control::proxy::{MEMLIMIT, memlimit, set_option, set_plugin};
 use crate::control::server::Server;
@@ -40,6 +41,7 @@ pub(super) async fn add(server: &Server, addition: Addition, log: &Logger) -> Re
     let mut added = Resource {
         name: resource,
         remote,
+        local,
         bsr,
         inside,
         outside,
@@ -59,7 +61,7 @@ pub(super) async fn add(server: &Server, addition: Addition, log: &Logger) -> Re
         }
     }
     let settings =
-        resource_settings(&added, &local).map_err(|error| Problem::new(Kind::Failed, error.to_string()))?;
+        resource_settings(&added).map_err(|error| Problem::new(Kind::Failed, error.to_string()))?;
     let settings = ResourceSettings { proxy, ..settings };
     let again = present.iter().any(|present| present.is_same_connection(&settings));
     if !again {
@@ -127,10 +129,13 @@ pub(super) async fn change(server: &Server, request: Request, log: &Logger) -> R
             accepted("set_option", name, true)
         }
         Request::SetPlugin { name, position, line } => {
-            let mut proxy = one(server, &name).await?.proxy;
-            if set_plugin(&mut proxy, position, &line)? {
-                keep(server, &name, proxy, log).await?;
-                warn_of_kept(log, &name, &format!("plugin {position}"), &line);
+            let mut settings = one(server, &name).await?;
+            if set_plugin(&mut settings.proxy, position, &line)? {
+                info!(log, "operator's command"; "command" => "set_plugin", "name" => &name,
+                    "position" => position, "line" => &line);
+                keep(server, &name, settings.proxy.clone(), log).await?;
+                let default = server.additions.defaults.link.compression;
+                follow_plugins(server, &settings, default, log).await?;
             }
             accepted("set_plugin", name, true)
         }

@@ -124,7 +124,11 @@ mod tests {
         }
 
         #[test]
-        fn known_nodes_are_found(resource in "[ab-]{1,6}", remote in "[cd]{1,4}(-[cd]{1,4})?", local in "[ef]{1,4}(-[ef]{1,4})?") {
+        fn known_nodes_are_found(
+            resource in "[ab-]{1,6}",
+            remote in "[cd]{1,4}(-[cd]{1,4})?",
+            local in "[ef]{1,4}(-[ef]{1,4})?",
+        ) {
             let connection = format!("{resource}-{remote}-{local}");
             let parts = split(&connection, &["other", &local], &["third", &remote]).unwrap();
             prop_assert_eq!(parts, [resource, remote, local]);

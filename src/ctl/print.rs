@@ -3,7 +3,7 @@
 use drx_protocol::report::{RelayReport, connections_table, size, status_text};
 use serde_json::value::RawValue;
 
-use crate::control::{Accepted, InForce, Set, Version};
+use crate::control::{Accepted, InForce, Set, Setting, Version};
 use crate::ctl::command::Command;
 
 /// What `command` prints of its result, each line with its newline.
@@ -39,11 +39,14 @@ pub(super) fn text(command: &Command, result: &RawValue, verbose: bool) -> Resul
 }
 
 fn set(key: &str, InForce { connection, value, used }: &InForce) -> String {
-    let full = match used > value {
-        true => format!("; {} are held, so bsr waits until they are fewer", size(*used)),
-        false => String::new(),
+    let (value, full) = match (value, used) {
+        (Setting::Bytes(value), Some(used)) if used > value => {
+            (size(*value), format!("; {} are held, so bsr waits until they are fewer", size(*used)))
+        }
+        (Setting::Bytes(value), _) => (size(*value), String::new()),
+        (Setting::Word(value), _) => (value.clone(), String::new()),
     };
-    format!("{connection}: {key} is {}{full}\n", size(*value))
+    format!("{connection}: {key} is {value}{full}\n")
 }
 
 fn status(report: &RelayReport, verbose: bool) -> String {

@@ -15,10 +15,12 @@ use actix::{Actor, Context, Handler, ResponseFuture};
 use drx::control::{Additions, ControlSocket, Identity, Limits, Server};
 use drx::daemon::{Failure, RelayHandle, WISHES, Wish, serve};
 use drx::{logging, signals};
-use drx_actors::api::{Operate, Refusal, Resize, Resized, Settings, Shutdown, Snapshot, Unflushed};
+use drx_actors::api::{Compress, Operate, Refusal, Resize, Resized, Settings, Shutdown, Snapshot, Unflushed};
 use drx_actors::net::MemoryNet;
 use drx_actors::relay::Relay;
-use drx_protocol::report::{BabReport, ChannelReport, RelayReport, ResourceReport, select};
+use drx_protocol::report::{
+    BabReport, ChannelReport, CompressionReport, RelayReport, ResourceReport, select,
+};
 use drx_protocol::{ChannelType, Lane, LinkId, Role, State};
 use serde_json::Value;
 use slog::{Logger, o};
@@ -73,6 +75,18 @@ impl Handler<Operate> for Fake {
             }
             Ok(())
         })
+    }
+}
+
+impl Handler<Compress> for Fake {
+    type Result = Result<Vec<String>, Refusal>;
+
+    fn handle(&mut self, Compress { name, .. }: Compress, _: &mut Context<Fake>) -> Self::Result {
+        let chosen = select(report().resources, &name);
+        if chosen.is_empty() {
+            return Err(Refusal::UnknownName(name));
+        }
+        Ok(chosen.iter().map(ResourceReport::connection).collect())
     }
 }
 
@@ -167,6 +181,7 @@ fn channel(resource: &str, role: Role, channel_type: ChannelType) -> ChannelRepo
         remote: Some(State::Established.into()),
         bytes_out: 1 << 30,
         bytes_in: 4096,
+        compression: CompressionReport::default(),
         stale_frames: 0,
         resumes: 0,
         strays: 0,
@@ -234,6 +249,7 @@ impl Daemon {
                         snapshot: fake.clone().recipient(),
                         operate: fake.clone().recipient(),
                         resize: fake.clone().recipient(),
+                        compress: fake.clone().recipient(),
                         shutdown: fake.recipient(),
                         ..relay
                     };

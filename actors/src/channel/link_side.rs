@@ -23,7 +23,29 @@ use crate::handshake::{HandshakeFailure, greet, refuse};
 use crate::link::{HangUp, LinkEvent, LinkNews, LinkSocket, LinkTerms};
 use crate::messages::{ChannelNews, DrxDialled};
 use crate::net::{LocalBoxFuture, SocketOptions, Stream};
+use crate::packing::{self, Packing};
 use crate::task::Task;
+
+/// What a handshake said about a connection.
+pub(super) struct Greeted {
+    /// What is still to be sent of it.
+    pub(super) preface: Bytes,
+    pub(super) checksums: bool,
+    /// Granted by the other DRX.
+    pub(super) window: u32,
+    /// The other DRX's.
+    pub(super) epoch: Epoch,
+    /// That the other DRX can unpack.
+    pub(super) codecs: Vec<u8>,
+}
+
+impl Greeted {
+    /// As the acceptor answered: everything of it is said.
+    pub(super) fn by(welcome: &Welcome) -> Greeted {
+        let Welcome { checksums, window, epoch, ref codecs, .. } = *welcome;
+        Greeted { preface: Bytes::new(), checksums, window, epoch, codecs: codecs.clone() }
+    }
+}
 
 impl ChannelActor {
     /// Connector: dials the other DRX, again and again, as the restart policy spaces it.
@@ -93,7 +115,7 @@ impl ChannelActor {
             resource: Name::new(&settings.name).ok()?,
             from: Name::new(&settings.local).ok()?,
             to: Name::new(&settings.remote).ok()?,
-            codecs: Vec::new(),
+            codecs: packing::offered(),
         })
     }
 
@@ -105,25 +127,20 @@ impl ChannelActor {
         self.content();
         let peer = stream.peer_addr().map_or_else(|_| String::new(), |address| address.to_string());
         let why = format!("linked with {peer}, link {}", welcome.link);
-        self.linked(stream, Bytes::new(), welcome.checksums, welcome.window, welcome.epoch, ctx);
+        self.linked(stream, Greeted::by(welcome), ctx);
         self.feed(Event::LinkUp(welcome.link), &why, ctx);
     }
 
-    pub(super) fn linked(
-        &mut self,
-        stream: Box<dyn Stream>,
-        preface: Bytes,
-        checksum: bool,
-        peer_window: u32,
-        peer: Epoch,
-        ctx: &mut Context<Self>,
-    ) {
+    pub(super) fn linked(&mut self, stream: Box<dyn Stream>, greeted: Greeted, ctx: &mut Context<Self>) {
+        let Greeted { preface, checksums, window, epoch, codecs } = greeted;
         let generation = self.part_number();
         let settings = &self.terms.settings.link;
+        let wanted = Rc::clone(&self.terms.compression);
         let terms = LinkTerms {
-            checksum,
+            checksum: checksums,
             keepalive_interval: settings.keepalive_interval,
             keepalive_timeout: settings.keepalive_timeout,
+            packing: Packing::new(&codecs, wanted, Rc::clone(&self.counters), self.log.clone()),
         };
         self.addresses.remote = stream.peer_addr().ok().map(|address| address.to_string());
         let (channel, bab) = (ctx.address().recipient(), self.bab(ctx));
@@ -134,9 +151,9 @@ impl ChannelActor {
         self.link_up_since = Some(Instant::now());
         self.their_word = None;
         self.counters.heard.set(false);
-        self.peer_window = peer_window;
-        self.peer = Some(peer);
-        self.tell(ChannelNews::Peer(peer));
+        self.peer_window = window;
+        self.peer = Some(epoch);
+        self.tell(ChannelNews::Peer(epoch));
     }
 
     /// The link is not used any more; what it was told to say is still said.
@@ -203,13 +220,11 @@ impl Handler<DrxDialled> for ChannelActor {
                 let Ok(stream) = dialled.stream.attach() else { return };
                 let checksums = hello.checksums || self.terms.settings.link.checksum;
                 let welcome = self.welcome(hello.link, None, checksums, 0);
+                let (preface, why) = (welcome.encode(), format!("linked with {from}, link {}", hello.link));
+                let (window, epoch, codecs) = (hello.window, hello.epoch, hello.codecs);
                 self.link_down();
-                self.linked(stream, welcome.encode(), checksums, hello.window, hello.epoch, ctx);
-                self.feed(
-                    Event::LinkUp(hello.link),
-                    &format!("linked with {from}, link {}", hello.link),
-                    ctx,
-                );
+                self.linked(stream, Greeted { preface, checksums, window, epoch, codecs }, ctx);
+                self.feed(Event::LinkUp(hello.link), &why, ctx);
             }
             Verdict::Busy => {
                 self.tell(ChannelNews::Peer(hello.epoch));

@@ -156,13 +156,22 @@ impl ChannelActor {
 
     /// Says what is wrong, unless that was the last thing said.
     pub(super) fn complain(&mut self, trouble: String) {
+        // Also what was said before: nothing may have been tried since, and then nothing was wrong.
+        self.tell(crate::messages::ChannelNews::Trouble(Some(trouble.clone())));
         if self.trouble.as_ref() == Some(&trouble) {
             debug!(self.log, "still"; "trouble" => trouble, "attempt" => self.machine.attempt());
             return;
         }
         info!(self.log, "trying again and again"; "trouble" => &trouble, "attempt" => self.machine.attempt());
-        self.tell(crate::messages::ChannelNews::Trouble(Some(trouble.clone())));
         self.trouble = Some(trouble);
+    }
+
+    /// What was tried in vain is not tried any more, so nothing is wrong now. It is no news for the log if it is wrong
+    /// the next time, too: an offer that is withdrawn is often made again.
+    pub(super) fn untroubled(&self) {
+        if self.trouble.is_some() {
+            self.tell(crate::messages::ChannelNews::Trouble(None));
+        }
     }
 
     /// What was complained about is over.

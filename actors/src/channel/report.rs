@@ -3,7 +3,7 @@
 use actix::{Context, Handler, MessageResult};
 use drx_protocol::State;
 use drx_protocol::names::{ChannelType, Role};
-use drx_protocol::report::{BabReport, ChannelReport};
+use drx_protocol::report::{BabReport, ChannelReport, CompressionReport};
 
 use super::ChannelActor;
 use crate::messages::Report;
@@ -17,6 +17,11 @@ impl Handler<Report> for ChannelActor {
 }
 
 impl ChannelActor {
+    fn compression(&self) -> CompressionReport {
+        let wanted = self.terms.compression.get();
+        CompressionReport { wanted, ..self.counters.compression.get() }
+    }
+
     fn report(&self) -> ChannelReport {
         let settings = &self.terms.settings;
         let counters = &self.counters;
@@ -61,6 +66,7 @@ impl ChannelActor {
             remote: self.remote,
             bytes_out: counters.bytes_out.get(),
             bytes_in: counters.bytes_in.get(),
+            compression: self.compression(),
             stale_frames: counters.stale_frames.get(),
             resumes: self.memory.resumes.get(),
             strays: self.memory.strays.get(),

@@ -8,22 +8,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::Context;
-use bytes::Bytes;
 use drx_protocol::State;
 use drx_protocol::admission::Dial;
 use drx_protocol::channel::Event;
 use drx_protocol::delivery::Standstill;
 use drx_protocol::handshake::{Answer, Refusal, VERSION, Welcome};
-use drx_protocol::names::{Epoch, LinkId, Role, Round};
+use drx_protocol::names::{LinkId, Role, Round};
 use slog::{debug, info};
 use tokio::time::{Instant, timeout};
 
 use super::ChannelActor;
+use super::link_side::Greeted;
 use crate::bab::{BabOrder, GoOn};
 use crate::counters::add;
 use crate::handshake::{HandshakeFailure, greet};
 use crate::messages::DrxDialled;
 use crate::net::Stream;
+use crate::packing;
 use crate::task::Task;
 
 /// The wait for another connection of the same link.
@@ -172,14 +173,14 @@ impl ChannelActor {
     }
 
     /// The round goes on over this connection, whose handshake is done up to `preface`.
-    fn carry_on(&mut self, stream: Box<dyn Stream>, terms: Resumed, ctx: &mut Context<Self>) {
+    fn carry_on(&mut self, stream: Box<dyn Stream>, resumed: Resumed, ctx: &mut Context<Self>) {
         let Some(resuming) = &self.resuming else { return };
         let pause = resuming.since.elapsed();
         self.end_resume(ctx);
         let peer = stream.peer_addr().map_or_else(|_| String::new(), |address| address.to_string());
-        let Resumed { preface, checksums, window, epoch, next } = terms;
-        let since = self.link_up_since;
-        self.linked(stream, preface, checksums, window, epoch, ctx);
+        let Resumed { greeted, next } = resumed;
+        let (window, since) = (greeted.window, self.link_up_since);
+        self.linked(stream, greeted, ctx);
         self.link_up_since = since; // it is the same link
         self.resumed_at = Some(Instant::now());
         if let (Some(bab), Some(link)) = (&self.bab, &self.link) {
@@ -207,10 +208,8 @@ fn give_up_after(left: Duration, patience: Duration, ctx: &mut Context<ChannelAc
 
 /// What the other DRX said about a connection that carries a round on.
 struct Resumed {
-    preface: Bytes,
-    checksums: bool,
-    window: u32,
-    epoch: Epoch,
+    greeted: Greeted,
+    /// The next byte that the other DRX expects.
     next: u64,
 }
 
@@ -300,8 +299,7 @@ impl ChannelActor {
             return self.feed(Event::LinkLost, &format!("the link cannot be resumed: {violation}"), ctx);
         }
         self.content();
-        let Welcome { checksums, window, epoch, next_offset: next, .. } = *welcome;
-        self.carry_on(stream, Resumed { preface: Bytes::new(), checksums, window, epoch, next }, ctx);
+        self.carry_on(stream, Resumed { greeted: Greeted::by(welcome), next: welcome.next_offset }, ctx);
     }
 
     /// An older dial's WELCOME took so long: the newest one's is given twice that.
@@ -377,14 +375,10 @@ impl ChannelActor {
         let Ok(stream) = stream.attach() else { return };
         let checksums = hello.checksums || self.terms.settings.link.checksum;
         let welcome = self.welcome(round.link, Some(round.attempt), checksums, received);
-        let terms = Resumed {
-            preface: welcome.encode(),
-            checksums,
-            window: hello.window,
-            epoch: hello.epoch,
-            next: hello.next_offset,
-        };
-        self.carry_on(stream, terms, ctx);
+        let (preface, next) = (welcome.encode(), hello.next_offset);
+        let (window, epoch, codecs) = (hello.window, hello.epoch, hello.codecs);
+        let greeted = Greeted { preface, checksums, window, epoch, codecs };
+        self.carry_on(stream, Resumed { greeted, next }, ctx);
     }
 
     /// Who dials again and again is served some times a second, and no more.
@@ -419,7 +413,7 @@ impl ChannelActor {
             epoch: self.terms.epoch,
             next_offset,
             window: self.terms.settings.link.window,
-            codec: None,
+            codecs: packing::offered(),
         })
     }
 }

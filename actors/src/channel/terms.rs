@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use drx_protocol::admission::Admission;
+use drx_protocol::codec::Compression;
 use drx_protocol::names::{ChannelType, Epoch};
 use drx_protocol::restart::Restarts;
 use tokio::time::Instant;
@@ -22,6 +23,8 @@ pub(crate) struct Terms {
     pub(crate) epoch: Epoch,
     pub(crate) data: Rc<Budget>,
     pub(crate) meta: Rc<Budget>,
+    /// What links pack with: it may be set at any time.
+    pub(crate) compression: Rc<Cell<Compression>>,
     /// When bsr last heard something on data.
     pub(crate) data_heard: Rc<Cell<Option<Instant>>>,
     pub(crate) started: Instant,

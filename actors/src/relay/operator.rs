@@ -6,8 +6,10 @@ use slog::info;
 use tokio::time::timeout;
 
 use super::{ANSWERS_WITHIN, Id, Relay};
-use crate::api::{Describe, Operate, Panic, Refusal, ResourceSettings, SetProxy, Shutdown, Unflushed, Verb};
-use crate::resource::{Held, StrikeIn, Want};
+use crate::api::{
+    Compress, Describe, Operate, Panic, Refusal, ResourceSettings, SetProxy, Shutdown, Unflushed, Verb,
+};
+use crate::resource::{Held, SetCompression, StrikeIn, Want};
 
 impl Relay {
     /// The resources that a name stands for: at least one, except for `all`.
@@ -52,6 +54,30 @@ impl Handler<Operate> for Relay {
         Box::pin(async move {
             join_all(asked).await; // a supervisor that panics meanwhile comes back as it was wanted
             Ok(())
+        })
+    }
+}
+
+impl Handler<Compress> for Relay {
+    type Result = ResponseFuture<Result<Vec<String>, Refusal>>;
+
+    fn handle(&mut self, compress: Compress, _: &mut Context<Self>) -> Self::Result {
+        let chosen = match self.chosen(&compress.name) {
+            Ok(chosen) => chosen,
+            Err(refusal) => return Box::pin(async { Err(refusal) }),
+        };
+        let (mut asked, mut connections) = (Vec::new(), Vec::new());
+        for id in chosen {
+            let Some(supervised) = self.resources.get_mut(&id) else { continue };
+            supervised.settings.link.compression = compress.compression;
+            connections.push(supervised.settings.connection());
+            if let Some(child) = &supervised.child {
+                asked.push(child.addr().send(SetCompression(compress.compression)));
+            }
+        }
+        Box::pin(async move {
+            join_all(asked).await; // a supervisor that panics meanwhile comes back with what is wanted
+            Ok(connections)
         })
     }
 }

@@ -1,6 +1,8 @@
 //! What an operator, a shutdown or a test wants of a resource.
 
 use actix::{Context, Handler, Message, MessageResult, ResponseFuture};
+use drx_protocol::codec::Compression;
+use slog::info;
 use tokio::sync::oneshot;
 
 use super::Resource;
@@ -14,6 +16,11 @@ pub(crate) struct Want {
     pub(crate) verb: Verb,
     pub(crate) wait: bool,
 }
+
+/// Pack with this from the next payload on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SetCompression(pub(crate) Compression);
 
 /// Panic somewhere in this resource, for the demo and for tests.
 #[derive(Message)]
@@ -50,6 +57,17 @@ impl Handler<Want> for Resource {
             }
         }
         Box::pin(async move { waiter.await.unwrap_or(0) })
+    }
+}
+
+impl Handler<SetCompression> for Resource {
+    type Result = ();
+
+    fn handle(&mut self, SetCompression(to): SetCompression, _: &mut Context<Self>) {
+        let from = self.terms.compression.replace(to);
+        if from != to {
+            info!(self.log, "compression"; "from" => %from, "to" => %to, "why" => "an operator wants it");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix::{Context, Handler, Message, ResponseFuture};
 use drx_protocol::names::{Lane as LaneName, Role};
-use drx_protocol::report::{BabReport, ChannelReport, ResourceReport};
+use drx_protocol::report::{BabReport, ChannelReport, CompressionReport, ResourceReport};
 use drx_protocol::session::Slot;
 use drx_protocol::situation::{RemoteStanding, Situation};
 use drx_protocol::{Standing, State};
@@ -109,6 +109,10 @@ impl Resource {
             remote: None,
             bytes_out: 0,
             bytes_in: 0,
+            compression: CompressionReport {
+                wanted: self.terms.compression.get(),
+                ..CompressionReport::default()
+            },
             stale_frames: 0,
             resumes: lane.memory.resumes.get(),
             strays: lane.memory.strays.get(),

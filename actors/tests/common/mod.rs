@@ -1,5 +1,6 @@
 //! Two relays over a network in memory, and bsr played by hand.
 #![allow(dead_code, clippy::unwrap_used)]
+#![allow(clippy::disallowed_types, reason = "a log is one for all threads; nobody waits for it here")]
 
 pub mod by_hand;
 pub mod members;
@@ -14,6 +15,7 @@ use drx_actors::api::{
 };
 use drx_actors::net::{Congestion, Listener, MemoryNet, Net, SocketOptions, Stream};
 use drx_actors::relay::Relay;
+use drx_protocol::codec::Compression;
 use drx_protocol::names::{ChannelType, Lane, Role};
 use drx_protocol::report::{ChannelReport, ResourceReport};
 use drx_protocol::restart::{Policy, Settings as RestartSettings};
@@ -59,6 +61,7 @@ pub fn resource(name: &str, here: u8, there: u8, port: u16) -> ResourceSettings 
             window: 16 << 20,
             congestion: Congestion::System,
             checksum: true,
+            compression: Compression::None,
         },
         restart: Policy::new(restart).unwrap(),
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use drx_actors::api::{BabSettings, Backing, LinkSettings, Proxy, Reserve, ResourceSettings};
 use drx_actors::net::{Congestion, Weather};
+use drx_protocol::codec::Compression;
 use drx_protocol::restart::{Policy, Settings as RestartSettings};
 use fastrand::Rng;
 
@@ -25,6 +26,7 @@ pub struct Plan {
     pub bab: u64,
     pub window: u32,
     pub checksum: bool,
+    pub compression: Compression,
     pub line: Weather,
     pub local: Weather,
     pub traffic: Traffic,
@@ -150,6 +152,7 @@ impl Plan {
             bab: LEAST << rng.u32(..7),
             window: if rng.bool() { 64 << 10 } else { 64 << rng.u32(10..19) },
             checksum: rng.bool(),
+            compression: *rng.choice(&COMPRESSIONS).expect("there are some"),
             line,
             local,
             traffic: Traffic { piece: 1 << rng.u32(8..17), bytes, saturates: false },
@@ -183,6 +186,7 @@ impl Plan {
             bab: LEAST << rng.u32(..4),
             window: LEAST as u32,
             checksum: false,
+            compression: *rng.choice(&COMPRESSIONS).expect("there are some"),
             line,
             local: Weather { slice: slice(&mut rng), ..Weather::default() },
             traffic: Traffic { piece: 64 << rng.u32(..7), bytes: u64::MAX, saturates: true },
@@ -237,6 +241,7 @@ impl Plan {
                 window: self.window,
                 congestion: Congestion::System,
                 checksum: self.checksum,
+                compression: self.compression,
             },
             restart: Policy::new(restart).expect("a policy that is one"),
         }
@@ -260,3 +265,13 @@ pub const CLOSE_PENDING: Duration = Duration::from_secs(20);
 const MOST_BYTES: u64 = 6 << 20;
 /// The least window and BAB that a configuration may ask for.
 pub const LEAST: u64 = 64 << 10;
+
+/// Half of the worlds pack.
+const COMPRESSIONS: [Compression; 6] = [
+    Compression::None,
+    Compression::None,
+    Compression::None,
+    Compression::Lz4,
+    Compression::Zstd(1),
+    Compression::Auto,
+];

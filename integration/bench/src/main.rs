@@ -4,6 +4,7 @@
 //! loadgen serve ADDRESS                          the far end, for all that follows
 //! loadgen bulk  ADDRESS --bytes 2G --streams 8   as fast as it goes
 //! loadgen ping  ADDRESS --count 10000 --size 32  one round trip after the other
+//! loadgen codecs FILE                            what each codec makes of it, no network
 //! ```
 //!
 //! With `--bsr data` or `--bsr meta` each connection begins with bsr's first packet, on both ends: so it
@@ -12,6 +13,7 @@
 
 // Threads and their clocks are right here: this stands where bsr does, outside the relay.
 mod bulk;
+mod codecs;
 mod ping;
 mod request;
 mod serve;
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use drx_protocol::ChannelType;
+use drx_protocol::frame::MAX_PAYLOAD;
 
 use bulk::Bulk;
 use ping::Ping;
@@ -57,6 +60,17 @@ enum Command {
         /// Bytes given to the kernel at a time
         #[arg(long, default_value = "256K", value_parser = size)]
         chunk: u64,
+    },
+    /// What each codec makes of a file
+    Codecs {
+        /// Such as an image of a disk
+        file: std::path::PathBuf,
+        /// Bytes of a payload, at most 256K
+        #[arg(long, default_value = "256K", value_parser = size)]
+        payload: u64,
+        /// Turns
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+        rounds: u16,
     },
     /// One round trip after the other
     Ping {
@@ -107,6 +121,9 @@ fn main() -> ExitCode {
         Command::Serve { address, bsr } => serve::serve(address, bsr),
         Command::Bulk { to, bytes, streams, chunk } => {
             Bulk { to: to.into(), bytes, streams, chunk: chunk as usize }.run()
+        }
+        Command::Codecs { file, payload, rounds } => {
+            codecs::run(&file, payload.clamp(1, MAX_PAYLOAD as u64) as usize, rounds.into())
         }
         Command::Ping { to, count, warmup, size } => {
             Ping { to: to.into(), count, warmup, size: size as usize }.run()

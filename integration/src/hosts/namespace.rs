@@ -32,7 +32,9 @@ impl Namespace {
         let namespace = Namespace { file: file.unwrap() };
         namespace.enter(|| {
             // What comes out of the line comes from another side than the answer will go to.
-            ["all", "default"].map(|of| set(&format!("ipv4/conf/{of}/rp_filter"), "0"));
+            for of in ["all", "default"] {
+                set(&format!("ipv4/conf/{of}/rp_filter"), "0");
+            }
         });
         namespace.ip("link set lo up");
         namespace

@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use super::header::{Crc, Header};
 use super::payload::Gathering;
 use super::{Frame, FrameError, HEADER_LEN};
+use crate::codec::Unpacker;
 
 /// Turns received segments into frames, whole and checked.
 ///
@@ -19,6 +20,7 @@ pub struct Decoder {
     checksum: bool,
     input: VecDeque<Bytes>,
     stage: Stage,
+    unpacker: Unpacker,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,7 @@ enum Stage {
 impl Decoder {
     /// A decoder at the first byte after the handshake; `checksum` is what the handshake agreed on.
     pub fn new(checksum: bool) -> Decoder {
-        Decoder { checksum, input: VecDeque::new(), stage: Stage::START }
+        Decoder { checksum, input: VecDeque::new(), stage: Stage::START, unpacker: Unpacker::default() }
     }
 
     /// Takes a received segment. A failed decoder drops it.
@@ -99,7 +101,8 @@ impl Decoder {
                     if self.checksum && carried != computed {
                         return Err(FrameError::Checksum { frame: header.frame, carried, computed });
                     }
-                    let frame = Frame::from_parts(*header, mem::take(body).finish())?;
+                    let body = self.unpacker.unpack(header.codec, mem::take(body).finish())?;
+                    let frame = Frame::from_parts(*header, body)?;
                     self.stage = Stage::START;
                     return Ok(Some(frame));
                 }

@@ -1,6 +1,7 @@
 //! What can be wrong with a frame. Each closes the link; the sentence goes to both logs.
 
 use super::FrameType;
+use crate::codec::UnpackError;
 use crate::first_packet::StrangeFirstPacket;
 
 /// Why bytes on a link are not a frame. The decoder that found it stays failed.
@@ -17,6 +18,17 @@ pub enum FrameError {
         /// All of its flags.
         flags: u8,
     },
+    /// The body is packed in a way that is not known here.
+    #[error("the {frame} frame has the unknown codec {number}")]
+    UnknownCodec {
+        /// The frame's type.
+        frame: FrameType,
+        /// The codec's number.
+        number: u8,
+    },
+    /// The body is packed, and cannot be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
     /// A reserved place of the header is not 0.
     #[error("the {0} frame's header has reserved bits set")]
     ReservedBits(FrameType),

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::{Buf, BufMut};
 
 use super::{Credit, FrameError, ending};
+use crate::codec::Codec;
 use crate::names::Attempt;
 
 /// Bytes of a header.
@@ -106,6 +107,8 @@ impl fmt::Display for FrameType {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     pub(super) frame: FrameType,
+    /// How the body is packed: only DATA's is.
+    pub(super) codec: Codec,
     pub(super) length: u32,
     pub(super) attempt: Attempt,
     pub(super) offset: u64,
@@ -121,7 +124,9 @@ impl Header {
         if flags & !CHECKSUM != 0 {
             return Err(FrameError::UnknownFlag { frame, flags });
         }
-        if fields.get_u16() != 0 {
+        let number = fields.get_u8();
+        let codec = Codec::of(number).ok_or(FrameError::UnknownCodec { frame, number })?;
+        if fields.get_u8() != 0 {
             return Err(FrameError::ReservedBits(frame));
         }
         let length = fields.get_u32();
@@ -135,7 +140,7 @@ impl Header {
         }
         let offset = fields.get_u64();
         let credit = Credit { acknowledged: fields.get_u64(), window: fields.get_u32() };
-        let header = Header { frame, length, attempt, offset, credit };
+        let header = Header { frame, codec, length, attempt, offset, credit };
         header.check()?;
         Ok((header, Crc::of(bytes, carried)))
     }
@@ -157,7 +162,8 @@ impl Header {
         let mut fields = &mut bytes[..];
         fields.put_u8(self.frame as u8);
         fields.put_u8(if checksum { CHECKSUM } else { 0 });
-        fields.put_u16(0);
+        fields.put_u8(self.codec as u8);
+        fields.put_u8(0);
         fields.put_u32(self.length);
         fields.put_u32(self.attempt);
         fields.put_u32(0);
@@ -174,7 +180,7 @@ impl Header {
 
     /// The rules that sender and receiver hold each other to.
     fn check(&self) -> Result<(), FrameError> {
-        let Header { frame, length, attempt, offset, credit } = *self;
+        let Header { frame, codec, length, attempt, offset, credit } = *self;
         let (least, limit) = frame.body();
         if length > limit {
             return Err(FrameError::TooLong { frame, length, limit });
@@ -182,6 +188,9 @@ impl Header {
         let between = (frame == FrameType::Fin || frame == FrameType::Abort) && length < limit;
         if length < least || (between && length != least) {
             return Err(FrameError::WrongLength { frame, length });
+        }
+        if codec != Codec::Raw && frame != FrameType::Data {
+            return Err(FrameError::stray(frame, "codec", codec as u8));
         }
         // An ABORT of no attempt ends the connection, not a round.
         if frame.has_attempt() && frame != FrameType::Abort && attempt == 0 {
@@ -199,8 +208,10 @@ impl Header {
         if !frame.has_credit() && credit.window != 0 {
             return Err(FrameError::stray(frame, "window", credit.window));
         }
-        if frame == FrameType::Data && offset.checked_add(u64::from(length)).is_none() {
-            return Err(FrameError::OffsetOverflow { offset, length });
+        // How long a packed payload is shows when it is unpacked.
+        let most = if codec == Codec::Raw { length } else { limit };
+        if frame == FrameType::Data && offset.checked_add(u64::from(most)).is_none() {
+            return Err(FrameError::OffsetOverflow { offset, length: most });
         }
         if credit.acknowledged.checked_add(u64::from(credit.window)).is_none() {
             let Credit { acknowledged, window } = credit;

@@ -6,12 +6,13 @@ use bytes::{Buf, BufMut, Bytes};
 
 use super::header::Header;
 use super::{Credit, Frame, FrameError, FrameType, HEADER_LEN, Payload, StateCode, ending};
+use crate::codec::Codec;
 use crate::ending::Ending;
 use crate::first_packet;
 use crate::names::{Attempt, ChannelType};
 
-/// The header of a DATA frame whose payload is these pieces: with them in one `writev` it is the frame.
-/// `checksum` is what the link's handshake agreed on.
+/// The header of a DATA frame whose body is these pieces: with them in one `writev` it is the frame. They are the payload,
+/// or what [`Packer::pack`](crate::codec::Packer::pack) made of it with this codec; `offset` counts payload. `checksum` is what the link's handshake agreed on.
 ///
 /// # Panics
 /// When `attempt` is 0, the payload is empty or longer than [`super::MAX_PAYLOAD`], or an offset would
@@ -20,13 +21,14 @@ pub fn data_header(
     attempt: Attempt,
     credit: Credit,
     offset: u64,
-    payload: &[Bytes],
+    codec: Codec,
+    body: &[Bytes],
     checksum: bool,
 ) -> [u8; HEADER_LEN] {
     // A length beyond u32 becomes one beyond the limit: refused either way.
-    let length = u32::try_from(payload.iter().map(Bytes::len).sum::<usize>()).unwrap_or(u32::MAX);
-    let header = Header { frame: FrameType::Data, length, attempt, offset, credit };
-    header.write(checksum, payload.iter().map(|piece| &piece[..]))
+    let length = u32::try_from(body.iter().map(Bytes::len).sum::<usize>()).unwrap_or(u32::MAX);
+    let header = Header { frame: FrameType::Data, codec, length, attempt, offset, credit };
+    header.write(checksum, body.iter().map(|piece| &piece[..]))
 }
 
 impl Frame {
@@ -38,7 +40,7 @@ impl Frame {
     pub fn head(&self, checksum: bool) -> Head {
         let mut head = Head { bytes: [0; MAX_HEAD], len: HEADER_LEN };
         if let Frame::Data { attempt, credit, offset, payload } = self {
-            let header = data_header(*attempt, *credit, *offset, payload.pieces(), checksum);
+            let header = data_header(*attempt, *credit, *offset, Codec::Raw, payload.pieces(), checksum);
             head.bytes[..HEADER_LEN].copy_from_slice(&header);
             return head;
         }
@@ -51,6 +53,7 @@ impl Frame {
         };
         let fields = Header {
             frame: self.frame_type(),
+            codec: Codec::Raw,
             length: length as u32,
             attempt: self.attempt().unwrap_or(0),
             offset,

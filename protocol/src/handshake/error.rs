@@ -129,9 +129,6 @@ pub enum HandshakeError {
     #[error("the handshake has option {0} more than once")]
     RepeatedOption(u16),
     /// More codecs than there can be.
-    #[error("the HELLO offers {0} codecs, at most {MAX_CODECS} are allowed")]
-    TooManyCodecs(usize),
-    /// The codec chosen is not exactly one.
-    #[error("the WELCOME's choice of a codec has {0} bytes, 1 was expected")]
-    CodecChoice(usize),
+    #[error("the {0} names {1} codecs, at most {MAX_CODECS} are allowed")]
+    TooManyCodecs(Message, usize),
 }

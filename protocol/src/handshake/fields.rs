@@ -3,7 +3,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
 
 use super::{
-    BadName, CHECKSUM, CHECKSUMS, CODECS, HEAD, HandshakeError, MAGIC, Message, Name, Needed, RESUME, needed,
+    BadName, CHECKSUM, CHECKSUMS, CODECS, HEAD, HandshakeError, MAGIC, MAX_CODECS, Message, Name, Needed,
+    RESUME, needed,
 };
 use crate::names::Attempt;
 
@@ -107,6 +108,15 @@ pub(super) fn seal(kind: Message, body: impl FnOnce(&mut BytesMut)) -> Bytes {
 pub(super) fn put_text(body: &mut BytesMut, text: &str) {
     body.put_u8(text.len() as u8);
     body.put_slice(text.as_bytes());
+}
+
+/// The codecs of an option; none: it is not there.
+pub(super) fn codecs(fields: Fields<'_>, message: Message) -> Result<Vec<u8>, HandshakeError> {
+    let codecs = fields.option(CODECS)?.unwrap_or_default();
+    if codecs.len() > MAX_CODECS {
+        return Err(HandshakeError::TooManyCodecs(message, codecs.len()));
+    }
+    Ok(codecs.to_vec())
 }
 
 pub(super) fn put_codecs(body: &mut BytesMut, codecs: &[u8]) {

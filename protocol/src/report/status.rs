@@ -1,5 +1,6 @@
 //! The text of `drx-ctl status`: one resource, for people.
 
+use crate::codec::Compression;
 use crate::report::columns::{Column, Columns};
 use crate::report::{
     BabReport, ChannelReport, ResourceReport, arrow, one_line, shown_channels, type_word, units,
@@ -29,6 +30,7 @@ pub fn status_text(resource: &ResourceReport) -> String {
         lines.push(format!("  {head}"));
         lines.extend(rows.iter().map(|row| format!("  {row}")));
         lines.extend(channels.iter().filter_map(|channel| filling(channel)));
+        lines.extend(channels.iter().filter_map(|channel| packing(channel)));
     }
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
@@ -92,6 +94,21 @@ fn filling(channel: &ChannelReport) -> Option<String> {
         None => return None,
     };
     Some(format!("  {} {}: the BAB is {full}{slowly}", name(channel), type_word(channel)))
+}
+
+/// What packing does and gains, where it is wanted or was.
+fn packing(channel: &ChannelReport) -> Option<String> {
+    let compression = &channel.compression;
+    let wanted = match compression.wanted {
+        Compression::None if compression.payload == compression.wire => return None,
+        Compression::Auto => format!("auto, now {}", compression.with),
+        wanted => wanted.to_string(),
+    };
+    let gain = compression.ratio().map_or("nothing sent yet".to_owned(), |ratio| {
+        let (payload, wire) = (units::size(compression.payload), units::size(compression.wire));
+        format!("{payload} sent as {wire}, {ratio:.2} times smaller")
+    });
+    Some(format!("  {} {}: compression {wanted}: {gain}", name(channel), type_word(channel)))
 }
 
 const FIGURES: [Column; 10] = [

@@ -44,7 +44,8 @@ impl Relay {
             _ => None,
         });
         let mut orders = told.map_or_else(Vec::new, |by| self.sessions.ended(slot, by));
-        if slot == DATA && before == ClosePending && now != ClosePending {
+        let ends = |state| matches!(state, ClosePending | Stopping);
+        if slot == DATA && ends(before) && !ends(now) {
             orders.extend(self.sessions.left(slot));
         }
         for order in orders {
@@ -75,10 +76,12 @@ fn the_local_bsr_disconnects() {
         assert!(relay.meta.channel.resumable());
         relay.hears(DATA, Event::Flushed);
         relay.stand(Stopping, Stopping);
+        assert!(relay.meta.channel.resumable());
+        relay.hears(DATA, fin(1, BsrClosed));
+        relay.stand(Waiting, Stopping);
         assert!(!relay.meta.channel.resumable());
         relay.hears(META, Event::Flushed);
         relay.hears(META, fin(1, BsrClosed));
-        relay.hears(DATA, fin(1, BsrClosed));
         relay.stand(Waiting, Connecting);
     }
 }
@@ -89,9 +92,13 @@ fn the_remote_bsr_disconnects() {
     relay.hears(DATA, fin(1, BsrClosed));
     relay.stand(ClosePending, Stopping);
     relay.hears(DATA, Event::Delivered);
-    relay.stand(Stopping, Stopping);
-    relay.hears(DATA, Event::LocalGone);
     relay.hears(DATA, Event::Flushed);
+    relay.stand(Stopping, Stopping);
+    // It is written, and bsr may not have read it yet: its close says that it has.
+    assert!(relay.meta.channel.resumable());
+    relay.hears(DATA, Event::LocalGone);
+    relay.stand(Waiting, Stopping);
+    assert!(!relay.meta.channel.resumable());
     relay.hears(META, fin(1, BsrClosed));
     relay.hears(META, Event::LocalGone);
     relay.hears(META, Event::Flushed);

@@ -131,13 +131,11 @@ impl Resource {
         }
         let channel = &self.end(side, slot).channel;
         let after = channel.state();
-        let data = channel.channel_type() == Some(ChannelType::Data);
         if before != State::Established && after == State::Established {
             let (channel_type, round) = (channel.channel_type().unwrap(), channel.round().unwrap());
             self.relay(side).sessions.established(slot, channel_type, round);
         }
-        let in_session = |state| matches!(state, State::Established | State::ClosePending);
-        if data && in_session(before) && !in_session(after) || before != after && after == State::Stopped {
+        if before != after && after == State::Stopped {
             self.tell(side, |sessions| sessions.left(slot));
         }
         if after == State::Stopped {

@@ -67,6 +67,12 @@ fn json_is_stable_and_comes_back() {
               "remote": "established",
               "bytes_out": 1073741824,
               "bytes_in": 4096,
+              "compression": {
+                "wanted": "none",
+                "with": "none",
+                "payload": 0,
+                "wire": 0
+              },
               "stale_frames": 0,
               "resumes": 0,
               "strays": 0,
@@ -101,6 +107,12 @@ fn json_is_stable_and_comes_back() {
               "remote": null,
               "bytes_out": 1073741824,
               "bytes_in": 4096,
+              "compression": {
+                "wanted": "none",
+                "with": "none",
+                "payload": 0,
+                "wire": 0
+              },
               "stale_frames": 0,
               "resumes": 0,
               "strays": 0,

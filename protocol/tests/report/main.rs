@@ -1,7 +1,7 @@
 //! What people and scripts see of a relay: the connections table, the status text and the JSON.
 #![allow(clippy::unwrap_used)]
 
-use drx_protocol::report::{BabReport, ChannelReport, ResourceReport, select};
+use drx_protocol::report::{BabReport, ChannelReport, CompressionReport, ResourceReport, select};
 use drx_protocol::{ChannelType, Lane, LinkId, Role, Standing, State};
 
 mod connections;
@@ -32,6 +32,7 @@ fn channel(role: Role, channel_type: Option<ChannelType>) -> ChannelReport {
         remote: Some(State::Established.into()),
         bytes_out: 1 << 30,
         bytes_in: 4096,
+        compression: CompressionReport::default(),
         stale_frames: 0,
         resumes: 0,
         strays: 0,

@@ -1,6 +1,7 @@
 //! The text of `drx-ctl status`.
 
-use drx_protocol::report::{ChannelReport, status_text};
+use drx_protocol::codec::Compression;
+use drx_protocol::report::{ChannelReport, CompressionReport, ResourceReport, status_text};
 use drx_protocol::{Lane, Role, Standing, State};
 use insta::assert_snapshot;
 
@@ -154,4 +155,28 @@ fn a_full_bab_is_the_only_one_at_100_percent_and_an_empty_one_at_0() {
     let full = 64 << 20;
     assert_eq!([share(0), share(1), share(full / 2)], ["0", "1", "50"]);
     assert_eq!([share(full - 1), share(full), share(full * 2)], ["99", "100", "200"]);
+}
+
+#[test]
+fn what_compression_gains() {
+    let mut resource = connected();
+    let last = |resource: &ResourceReport| {
+        status_text(resource).lines().last().unwrap_or_default().trim().to_owned()
+    };
+    resource.channels[0].compression = CompressionReport {
+        wanted: Compression::Auto,
+        with: Compression::Zstd(3),
+        payload: 3 << 30,
+        wire: 1 << 30,
+    };
+    assert_eq!(
+        last(&resource),
+        "acceptor 0 data: compression auto, now zstd:3: 3.0 GiB sent as 1.0 GiB, 3.00 times smaller"
+    );
+    resource.channels[0].compression =
+        CompressionReport { wanted: Compression::Lz4, ..CompressionReport::default() };
+    assert_eq!(last(&resource), "acceptor 0 data: compression lz4: nothing sent yet");
+    resource.channels[0].compression =
+        CompressionReport { payload: 1000, wire: 1000, ..CompressionReport::default() };
+    assert!(!status_text(&resource).contains("compression"));
 }

@@ -27,9 +27,9 @@ pub(super) struct Arguments {
 
 /// Reads the arguments, without the program's name.
 ///
-/// `-c WORDS` is a command. Beside one, every further argument is a command, too: `drbdadm` and `bsradm` write the last
-/// one without its `-c` (bsr-wire A.8). Without any `-c` the arguments are the words of a single command, as DRBD Proxy 4
-/// takes them, unless one of them is several words itself.
+/// `-c WORDS` is a command. Beside one, every further argument is a command, too: `drbdadm` and `bsradm` write the
+/// last one without its `-c` (bsr-wire A.8). Without any `-c` the arguments are the words of a single command, as
+/// DRBD Proxy 4 takes them, unless one of them is several words itself.
 ///
 /// # Errors
 /// What cannot be understood.

@@ -178,3 +178,135 @@ fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>, aligned: bool)
     };
     rows.iter().map(padded).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use drx_protocol::names::{Attempt, Role};
+    use drx_protocol::report::BabReport;
+    use drx_protocol::{Standing, State};
+
+    use super::*;
+
+    fn channel(role: Role, kind: Option<ChannelType>, state: State) -> ChannelReport {
+        ChannelReport {
+            connection: "r0-node2-node1".to_owned(),
+            role,
+            lane: Lane::Zero,
+            channel_type: kind,
+            standing: Standing::In(state),
+            link_up: state != State::Bridging,
+            in_use: kind.is_some(),
+            link: None,
+            attempt: Attempt::default(),
+            since_seconds: 3.25,
+            last_stop: None,
+            restarts: 1,
+            failures: 0,
+            bsr_address: None,
+            local_address: Some("10.77.1.1:7788".to_owned()),
+            remote_address: Some("10.77.9.2:7780".to_owned()),
+            bab: BabReport { size: 4 << 20, used: 1 << 10, ..BabReport::default() },
+            rtt_seconds: Some(0.05),
+            remote: None,
+            bytes_out: 1000,
+            bytes_in: 24,
+            compression: Default::default(),
+            stale_frames: 0,
+            resumes: 2,
+            strays: 0,
+            held_pings: 0,
+        }
+    }
+
+    /// The acceptor has data, the connector meta, unless neither has its bsr.
+    fn report(session: bool, states: [State; 2]) -> RelayReport {
+        let kind = |kind| session.then_some(kind);
+        let mut channels = vec![
+            channel(Role::Acceptor, kind(ChannelType::Data), states[0]),
+            channel(Role::Connector, kind(ChannelType::Meta), states[1]),
+        ];
+        channels[0].bab = BabReport {
+            size: 64 << 10,
+            used: 16 << 10,
+            oldest_unacknowledged_seconds: Some(0.25),
+            full_in_seconds: Some(7.0),
+            ..BabReport::default()
+        };
+        channels.push(ChannelReport {
+            lane: Lane::One,
+            in_use: false,
+            ..channel(Role::Acceptor, None, states[0])
+        });
+        channels[2].bab = BabReport { size: 64 << 10, ..BabReport::default() };
+        let resource = ResourceReport {
+            name: "r0".to_owned(),
+            remote: "node2".to_owned(),
+            local: "node1".to_owned(),
+            session,
+            situation: "all\tis\nwell".to_owned(),
+            trouble: Vec::new(),
+            restarts: 0,
+            channels,
+        };
+        RelayReport {
+            node: "node1".to_owned(),
+            version: "1.2.3".to_owned(),
+            uptime_seconds: 17.0,
+            resources: vec![resource],
+        }
+    }
+
+    #[test]
+    fn a_connection_has_one_of_three_states() {
+        let status = |session, states| status(&report(session, states).resources[0]);
+        assert_eq!(status(false, [State::Bridging, State::Bridging]), "Connecting");
+        assert_eq!(status(false, [State::Waiting, State::Bridging]), "Connecting");
+        assert_eq!(status(false, [State::Waiting, State::Connecting]), "ProxyConnected");
+        assert_eq!(status(true, [State::Established, State::Established]), "Connected");
+        let mut none = report(false, [State::Waiting, State::Connecting]);
+        none.resources[0].channels.clear();
+        assert_eq!(super::status(&none.resources[0]), "Connecting");
+    }
+
+    #[test]
+    fn memory_is_that_of_data() {
+        let text = memusage(&report(true, [State::Established; 2]));
+        let row = text.lines().nth(1).unwrap_or_default();
+        assert_eq!(row, "r0-node2-node1  64.0 KiB  16.0 KiB  25  0.2 s   7.0 s");
+    }
+
+    #[test]
+    fn nothing_begins_a_row_or_a_column_of_its_own() {
+        let report = report(true, [State::Established; 2]);
+        assert_eq!(
+            connections(&report, false),
+            "name\tstatus\tsent\treceived\theld\tmemlimit\tsituation\n\
+             r0-node2-node1\tConnected\t3000\t72\t16384\t65536\tall is well\n"
+        );
+        let human = connections(&report, true);
+        assert!(human.lines().all(|line| line == line.trim_end()), "{human}");
+        assert!(human.contains("Connected  2.9 KiB  72 B      16.0 KiB  64.0 KiB  all is well"), "{human}");
+        // Lane 1 has nothing to show.
+        assert_eq!(subconnections(&report, false).lines().count(), 3);
+        assert!(
+            subconnections(&report, false)
+                .ends_with("\t10.77.1.1:7788\t10.77.9.2:7780\t1000\t24\t1024\t50.000\n")
+        );
+    }
+
+    #[test]
+    fn statistics_are_keys_and_values() {
+        let text = statistics(&report(true, [State::Established; 2]));
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("relay=node1 version=1.2.3 uptime=17.0 connections=1"));
+        assert_eq!(
+            lines.next(),
+            Some(
+                "connection=r0-node2-node1 status=Connected role=acceptor lane=0 type=data state=established link_up=1 \
+                 since=3.2 sent=1000 received=24 memlimit=65536 held=16384 oldest=0.250000 rtt=0.050000 restarts=1 \
+                 failures=0 resumes=2 stale_frames=0 held_pings=0"
+            )
+        );
+        assert_eq!(lines.count(), 2);
+    }
+}

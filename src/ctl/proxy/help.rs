@@ -14,7 +14,7 @@ pub(super) fn text(program: &str) -> String {
     }
     text.push_str(
         "\n--socket PATH  the daemon's control socket [default: $DRX_CONTROL__SOCKET, else /run/drx/drx.sock]\n\
-         Exit status: 0 done; 1 the daemon said no or did not answer; 2 usage; 3 no daemon there; of the first that failed.\n",
+         Exit status, of the first that failed: 0 done; 1 the daemon said no or did not answer; 2 usage; 3 no daemon.\n",
     );
     text
 }
@@ -67,6 +67,15 @@ mod tests {
             assert!(text.contains(usage), "{usage}");
         }
         assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+    }
+
+    #[test]
+    fn the_documentation_has_every_command() {
+        let page = include_str!("../../../docs/proxy-ctl.md");
+        let (_, table) = page.split_once("## 2. Commands").unwrap_or_default();
+        for (usage, _) in COMMANDS {
+            assert!(table.contains(&format!("`{usage}`")), "{usage}");
+        }
     }
 
     #[test]

@@ -61,14 +61,14 @@ fn request_timer(connection: &Connection, relay: Relay) -> Option<Fault> {
             _ => "write ko-count 0 in net, which turns that timer off".to_owned(),
         },
     };
-    let what = match ring {
-        Some(_) => "a full BAB and bsr's own send buffer",
-        None => "a full BAB",
+    let full = print_size(backlog);
+    let full = match ring {
+        Some(_) => format!("a full BAB and bsr's own send buffer, together {full}, take"),
+        None => format!("a full BAB of {full} takes"),
     };
     let wrong = format!(
-        "{what}, {}, take {} on a line of 100 Mbit/s, and bsr disconnects when a write is not acknowledged \
+        "{full} {} on a line of 100 Mbit/s, and bsr disconnects when a write is not acknowledged \
          within timeout × ko-count, here {}",
-        print_size(backlog),
         print_time(drained),
         print_time(given_up)
     );
@@ -157,8 +157,10 @@ fn congestion(connection: &Connection, relay: Relay) -> Option<Fault> {
                  or it disconnects",
                 print_size(least.value)
             );
-            let right =
-                format!("write congestion-fill {}, a little less than memlimit", sectors(relay.bab / 10 * 9));
+            let right = format!(
+                "write congestion-fill {}, a little less than memlimit",
+                whole_megabytes(relay.bab / 10 * 9)
+            );
             Some(fault(&least, wrong, right))
         }
         _ => None,
@@ -223,7 +225,7 @@ fn protocol(connection: &Connection) -> char {
 }
 
 /// A size as resource files write it.
-fn sectors(bytes: u64) -> String {
+fn whole_megabytes(bytes: u64) -> String {
     format!("{}M", (bytes >> 20).max(1))
 }
 

@@ -17,12 +17,9 @@ impl<'a> At<'a> {
         At { statement, key: label(statement) }
     }
 
-    /// Its keyword; what stands between quotes is none.
+    /// Its keyword. The grammar has seen to it that only options stand between quotes.
     pub(super) fn keyword(&self) -> &'a str {
-        match self.statement.words.first() {
-            Some(word) if !word.quoted => &word.text,
-            _ => "",
-        }
+        self.statement.keyword()
     }
 
     /// The words behind its keyword.
@@ -85,7 +82,7 @@ pub struct Located<T> {
 
 impl<T> Located<T> {
     /// The same place with another value.
-    pub(super) fn with<U>(&self, value: U) -> Located<U> {
+    pub(crate) fn with<U>(&self, value: U) -> Located<U> {
         Located { value, span: self.span, key: self.key.clone() }
     }
 }

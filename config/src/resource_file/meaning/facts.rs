@@ -1,6 +1,5 @@
 //! Options of bsr's own, out of `net`, `disk` and `options`, that matter to a relay between.
 
-use super::super::tree::Statement;
 use super::at::{At, Located};
 use super::options::number;
 
@@ -9,15 +8,42 @@ use super::options::number;
 pub struct Facts(Vec<(&'static str, Located<String>)>);
 
 impl Facts {
-    /// What the connection says, or else the resource, or else `common`.
-    pub(super) fn of(connection: &At<'_>, resource: &At<'_>, common: Option<&At<'_>>) -> Facts {
-        let own = (!std::ptr::eq(connection.statement, resource.statement)).then_some(connection);
-        let scopes: Vec<&At<'_>> = own.into_iter().chain([resource]).chain(common).collect();
-        let find = |(section, name): (&str, &'static str)| {
-            let found = scopes.iter().find_map(|scope| find(scope, section, name));
-            found.map(|found| (name, found))
-        };
-        Facts(KNOWN.into_iter().filter_map(find).collect())
+    /// What a connection, a resource or `common` says.
+    pub(super) fn of(scope: &At<'_>) -> Facts {
+        let mut facts = Facts::default();
+        for at in scope.statements() {
+            match at.keyword() {
+                // In the style of 8.3.
+                "protocol" => facts.put("net", at),
+                section @ ("net" | "disk" | "options") => {
+                    at.statements().for_each(|at| facts.put(section, at))
+                }
+                _ => {}
+            }
+        }
+        // What is said of a volume counts more.
+        for at in scope.all("volume").flat_map(|volume| volume.all("disk").collect::<Vec<_>>()) {
+            at.statements().for_each(|at| facts.put("disk", at));
+        }
+        facts
+    }
+
+    /// The same, with what `outer` says of everything else.
+    pub(super) fn or(mut self, outer: &Facts) -> Facts {
+        for (name, value) in &outer.0 {
+            if self.text(name).is_none() {
+                self.0.push((name, value.clone()));
+            }
+        }
+        self
+    }
+
+    /// Of several the last counts.
+    fn put(&mut self, section: &str, at: At<'_>) {
+        let known = KNOWN.into_iter().find(|known| *known == (section, at.keyword()));
+        let (Some((_, name)), Some(word)) = (known, at.arguments().first()) else { return };
+        self.0.retain(|(known, _)| *known != name);
+        self.0.push((name, Located { value: word.text.clone(), span: word.span, key: at.key }));
     }
 
     /// An option as it is written.
@@ -31,26 +57,6 @@ impl Facts {
         let bare = text.value.ends_with(|c: char| c.is_ascii_digit());
         number(&text.value).map(|value| text.with(value.saturating_mul(if bare { unit } else { 1 })))
     }
-}
-
-/// An option in one of these sections of a scope, or in those of its volumes.
-fn find(scope: &At<'_>, section: &str, name: &str) -> Option<Located<String>> {
-    let of = |statement: &Statement| statement.arguments().first().map(|word| (word.text.clone(), word.span));
-    // In the style of 8.3 it stands in the resource itself.
-    if name == "protocol"
-        && let Some(at) = scope.all(name).last()
-        && let Some((value, span)) = of(at.statement)
-    {
-        return Some(Located { value, span, key: at.key });
-    }
-    let within = scope.all("volume").flat_map(|volume| volume.all(section).collect::<Vec<_>>());
-    let mut found = None;
-    for at in scope.all(section).chain(within).flat_map(|at| at.all(name).collect::<Vec<_>>()) {
-        if let Some((value, span)) = of(at.statement) {
-            found = Some(Located { value, span, key: at.key });
-        }
-    }
-    found
 }
 
 /// The options that are looked at, with their sections (bsr-wire C.4).

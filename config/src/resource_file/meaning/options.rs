@@ -3,9 +3,10 @@
 use crate::kinds::quote;
 use crate::schema::nearest;
 
-use super::super::files::{Fault, Files};
+use super::super::files::Fault;
 use super::super::tree::Word;
 use super::at::{At, Located};
+use super::findings::Findings;
 
 /// One section's options as they stand there.
 #[derive(Clone, Debug, Default)]
@@ -24,22 +25,30 @@ pub(super) struct Inherited {
 
 impl Options {
     /// Reads what stands in the section's braces.
-    pub(super) fn read(section: &At<'_>, faults: &mut Vec<Fault>) -> Options {
+    pub(super) fn read(section: &At<'_>, found: &mut Findings<'_>) -> Options {
         let mut options = Options::default();
         for at in section.statements() {
             let keyword = at.keyword();
             if keyword == "plugin" && at.statement.body.is_some() {
                 // The tools forget an earlier one.
                 options.plugins = plugins(&at);
+                if options.plugins.len() > MAX_LINES {
+                    found.wrong(at.fault("this is too much", format!("at most {MAX_LINES} lines are read")));
+                    options.plugins.truncate(MAX_LINES);
+                }
                 continue;
             }
+            if options.settings.len() == MAX_LINES {
+                found.wrong(at.fault("this is too much", format!("at most {MAX_LINES} options are read")));
+                break;
+            }
             let Some(name) = OPTIONS.into_iter().find(|name| *name == keyword) else {
-                let shown = quote(at.statement.keyword());
+                let shown = quote(keyword);
                 let right = match nearest(keyword, OPTIONS.into_iter().chain(["plugin"])) {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("known here: {}, plugin", OPTIONS.join(", ")),
                 };
-                faults.push(at.fault(format!("{shown} is no option of a proxy"), right));
+                found.wrong(at.fault(format!("{shown} is no option of a proxy"), right));
                 continue;
             };
             match at.arguments() {
@@ -47,13 +56,13 @@ impl Options {
                     Some(_) => options.settings.push((name, located(&at, value))),
                     None => {
                         let wrong = format!("{} is no number", quote(&value.text));
-                        faults.push(at.fault_at(value.span, wrong, RIGHT_NUMBER));
+                        found.wrong(at.fault_at(value.span, wrong, RIGHT_NUMBER));
                     }
                 },
-                [] => faults.push(at.fault("has no value", format!("write {name} NUMBER;"))),
+                [] => found.wrong(at.fault("has no value", format!("write {name} NUMBER;"))),
                 [value, ..] => {
                     let wrong = format!("more than {} stands behind it", quote(&value.text));
-                    faults.push(at.fault(wrong, "write one number and `;`"));
+                    found.wrong(at.fault(wrong, "write one number and `;`"));
                 }
             }
         }
@@ -69,8 +78,7 @@ impl Options {
         own: &Options,
         resource: Option<&Options>,
         common: Option<&Options>,
-        files: &Files,
-        faults: &mut Vec<Fault>,
+        found: &mut Findings<'_>,
     ) -> Inherited {
         let mut inherited = Inherited::default();
         for name in OPTIONS {
@@ -78,7 +86,7 @@ impl Options {
                 Some(setting) => Some(setting),
                 None => {
                     let outer = [resource, common].into_iter().flatten();
-                    let first = outer.map(|options| options.only(name, files, faults)).find(Option::is_some);
+                    let first = outer.map(|options| options.only(name, found)).find(Option::is_some);
                     first.flatten()
                 }
             };
@@ -105,13 +113,13 @@ impl Options {
     }
 
     /// The one of this name, for those who inherit it.
-    fn only(&self, name: &str, files: &Files, faults: &mut Vec<Fault>) -> Option<&Located<String>> {
+    fn only(&self, name: &str, found: &mut Findings<'_>) -> Option<&Located<String>> {
         let mut all = self.find(name);
         let first = all.next()?;
         for other in all.filter(|other| number(&other.value) != number(&first.value)) {
-            let wrong = format!("stands here a second time, first at {}", files.place(first.span));
+            let wrong = format!("stands here a second time, first at {}", found.place(first.span));
             let right = "keep one of them".to_owned();
-            faults.push(Fault { span: other.span, key: other.key.clone(), wrong, right });
+            found.wrong(Fault { span: other.span, key: other.key.clone(), wrong, right });
         }
         Some(first)
     }
@@ -164,6 +172,8 @@ fn located(at: &At<'_>, word: &Word) -> Located<String> {
 /// bsr-wire A.8, PROXY-OPT.
 const OPTIONS: [&str; 7] =
     ["memlimit", "read-loops", "compression", "bwlimit", "sndbuf-size", "rcvbuf-size", "ping-timeout"];
+/// Many times what a proxy has.
+const MAX_LINES: usize = 64;
 const RIGHT_NUMBER: &str = "write a whole number, if need be with k, M or G, such as 128M";
 
 #[cfg(test)]

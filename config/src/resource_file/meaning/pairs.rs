@@ -2,10 +2,10 @@
 
 use crate::kinds::quote;
 
-use super::super::files::Fault;
 use super::super::tree::Word;
 use super::addresses::Address;
 use super::at::At;
+use super::findings::Findings;
 use super::names::names;
 use super::sections::{Connection, Host, Line, Proxy, Resource, Who};
 
@@ -14,6 +14,8 @@ use super::sections::{Connection, Host, Line, Proxy, Resource, Who};
 pub(super) struct Pair<'a> {
     /// The connection, or the resource itself.
     pub(super) at: At<'a>,
+    /// Whether it is a connection's section.
+    pub(super) explicit: bool,
     /// The connection's own name.
     pub(super) name: Option<&'a Word>,
     pub(super) ends: [End<'a>; 2],
@@ -42,31 +44,31 @@ impl End<'_> {
 }
 
 /// The connections of a resource that run through proxies.
-pub(super) fn pairs<'a>(resource: &Resource<'a>, node: &str, faults: &mut Vec<Fault>) -> Vec<Pair<'a>> {
-    one_style(resource, faults);
+pub(super) fn pairs<'a>(resource: &Resource<'a>, node: &str, found: &mut Findings<'_>) -> Vec<Pair<'a>> {
+    one_style(resource, found);
     if !resource.connections.is_empty() {
         let all = resource.connections.iter();
-        return all.filter_map(|connection| explicit(resource, connection, node, faults)).collect();
+        return all.filter_map(|connection| explicit(resource, connection, node, found)).collect();
     }
     if let Some(mesh) = &resource.mesh {
         if let Some(proxy) = resource.hosts.iter().find_map(|host| host.proxy.as_ref()) {
             let wrong =
                 format!("a connection-mesh has no proxies, and {} has one in its section", proxy_of(proxy));
-            faults.push(
+            found.gap(
                 mesh.fault(wrong, "write a connection { host … via proxy on … { … } } for that pair instead"),
             );
         }
         return Vec::new();
     }
-    implicit(resource, node, faults).into_iter().collect()
+    implicit(resource, node, found).into_iter().collect()
 }
 
 /// Either all hosts have a proxy or none has.
-fn one_style(resource: &Resource<'_>, faults: &mut Vec<Fault>) {
+fn one_style(resource: &Resource<'_>, found: &mut Findings<'_>) {
     let Some(with) = resource.hosts.iter().find(|host| host.proxy.is_some()) else { return };
     for without in resource.hosts.iter().filter(|host| host.proxy.is_none()) {
         let wrong = format!("has no proxy, and {} has one", host_name(with));
-        faults.push(
+        found.gap(
             without.at.fault(wrong, "add proxy on HOST { inside …; outside …; }, or take the other one out"),
         );
     }
@@ -76,18 +78,18 @@ fn explicit<'a>(
     resource: &Resource<'a>,
     connection: &Connection<'a>,
     node: &str,
-    faults: &mut Vec<Fault>,
+    found: &mut Findings<'_>,
 ) -> Option<Pair<'a>> {
     let has_proxy = |(_, lines): &&(At<'a>, Vec<Line<'a>>)| lines.iter().any(|line| line.proxy.is_some());
     let (at, lines) = connection.paths.iter().find(has_proxy)?;
     if connection.paths.len() > 1 {
         let wrong = format!("has {} paths, and one of them has a proxy", connection.paths.len());
-        faults.push(connection.at.fault(wrong, "give a connection through proxies a single path"));
+        found.gap(connection.at.fault(wrong, "give a connection through proxies a single path"));
         return None;
     }
     let [one, other] = &lines[..] else {
         let wrong = format!("has {} side{}, not two", lines.len(), if lines.len() == 1 { "" } else { "s" });
-        faults.push(at.fault(wrong, "write two lines, host … via proxy on … { … }"));
+        found.gap(at.fault(wrong, "write two lines, host … via proxy on … { … }"));
         return None;
     };
     for (line, other) in [(one, other), (other, one)] {
@@ -97,15 +99,20 @@ fn explicit<'a>(
                 other.at.key.rsplit(" > ").next().unwrap_or_default()
             );
             let right = "add via proxy on HOST { inside …; outside …; }, or take the other one out";
-            faults.push(line.at.fault(wrong, right));
+            found.gap(line.at.fault(wrong, right));
         }
     }
-    let ends = [one, other].map(|line| end(resource, line, node, faults));
+    let ends = [one, other].map(|line| end(resource, line, node, found));
     let [Some(one), Some(other)] = ends else { return None };
-    Some(Pair { at: connection.at.clone(), name: connection.name, ends: [one, other] })
+    Some(Pair { at: connection.at.clone(), explicit: true, name: connection.name, ends: [one, other] })
 }
 
-fn end<'a>(resource: &Resource<'a>, line: &Line<'a>, node: &str, faults: &mut Vec<Fault>) -> Option<End<'a>> {
+fn end<'a>(
+    resource: &Resource<'a>,
+    line: &Line<'a>,
+    node: &str,
+    found: &mut Findings<'_>,
+) -> Option<End<'a>> {
     let hosts: Vec<Host<'a>> = match line.who {
         Who::Host(name) => {
             resource.hosts.iter().filter(|host| names(&host.names, &name.text)).take(1).cloned().collect()
@@ -130,7 +137,7 @@ fn end<'a>(resource: &Resource<'a>, line: &Line<'a>, node: &str, faults: &mut Ve
             Who::Floating => line.address.as_ref().map_or("", |address| address.text()),
             _ => &name.text,
         };
-        faults.push(line.at.fault_at(name.span, format!("the resource has no host {}", quote(shown)), right));
+        found.gap(line.at.fault_at(name.span, format!("the resource has no host {}", quote(shown)), right));
         return None;
     }
     let (address, public) = (line.address.clone(), line.public.clone());
@@ -138,12 +145,11 @@ fn end<'a>(resource: &Resource<'a>, line: &Line<'a>, node: &str, faults: &mut Ve
 }
 
 /// Without a `connection` section the two hosts of a resource are connected.
-fn implicit<'a>(resource: &Resource<'a>, node: &str, faults: &mut Vec<Fault>) -> Option<Pair<'a>> {
+fn implicit<'a>(resource: &Resource<'a>, node: &str, found: &mut Findings<'_>) -> Option<Pair<'a>> {
     let mut sides: Vec<Vec<Host<'a>>> = Vec::new();
     for host in &resource.hosts {
         match host.group {
-            Some(group)
-                if sides.iter().any(|side| side[0].group.is_some_and(|known| known.text == group.text)) => {}
+            Some(group) if sides.iter().any(|side| side.iter().any(|host| is_in(host, group))) => {}
             Some(group) => sides.push(members(resource, group, node)),
             None => sides.push(vec![host.clone()]),
         }
@@ -158,7 +164,7 @@ fn implicit<'a>(resource: &Resource<'a>, node: &str, faults: &mut Vec<Fault>) ->
             if sides.len() == 1 { "" } else { "s" }
         );
         let right = "write connection { host … via proxy on … { … } } for each pair that has proxies";
-        faults.push(resource.at.fault(wrong, right));
+        found.gap(resource.at.fault(wrong, right));
         return None;
     }
     let mut ends = sides.into_iter().map(|hosts| {
@@ -167,18 +173,22 @@ fn implicit<'a>(resource: &Resource<'a>, node: &str, faults: &mut Vec<Fault>) ->
         Some(End { at, proxy, hosts, address: None, port: None, public: None })
     });
     let (Some(Some(one)), Some(Some(other))) = (ends.next(), ends.next()) else { return None };
-    Some(Pair { at: resource.at.clone(), name: None, ends: [one, other] })
+    Some(Pair { at: resource.at.clone(), explicit: false, name: None, ends: [one, other] })
 }
 
 /// The hosts of a group: this node first, if it is one of them.
 fn members<'a>(resource: &Resource<'a>, group: &Word, node: &str) -> Vec<Host<'a>> {
-    let is_in = |host: &&Host<'a>| host.group.is_some_and(|known| known.text == group.text);
-    let mut members: Vec<Host<'a>> = resource.hosts.iter().filter(is_in).cloned().collect();
+    let mut members: Vec<Host<'a>> =
+        resource.hosts.iter().filter(|host| is_in(host, group)).cloned().collect();
     let here = |host: &Host<'a>| {
         names(&host.names, node) || host.proxy.as_ref().is_some_and(|proxy| names(&proxy.on, node))
     };
     members.sort_by_key(|host| !here(host));
     members
+}
+
+fn is_in(host: &Host<'_>, group: &Word) -> bool {
+    host.group.is_some_and(|known| known.text == group.text)
 }
 
 fn host_name(host: &Host<'_>) -> String {

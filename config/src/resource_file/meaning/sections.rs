@@ -1,13 +1,14 @@
 //! `common`, `resource`, `on`, `connection`, `host` and `proxy on`, as far as they matter for proxies. Everything else
 //! in them is passed over.
 
-use crate::kinds::quote;
-use crate::schema::nearest;
+use std::collections::HashMap;
 
-use super::super::files::{Fault, Files};
+use crate::kinds::quote;
+
 use super::super::tree::{Statement, Word};
 use super::addresses::Address;
 use super::at::At;
+use super::findings::Findings;
 use super::options::Options;
 
 /// Everything that counts of all files.
@@ -92,53 +93,52 @@ pub(super) struct Proxy<'a> {
 
 impl<'a> Sections<'a> {
     /// Takes out of the statements what counts.
-    pub(super) fn read(statements: &'a [Statement], files: &Files, faults: &mut Vec<Fault>) -> Sections<'a> {
+    pub(super) fn read(statements: &'a [Statement], found: &mut Findings<'_>) -> Sections<'a> {
         let mut sections = Sections::default();
+        let mut known: HashMap<&str, At<'a>> = HashMap::new();
         for at in statements.iter().map(At::root) {
             match at.keyword() {
                 "common" => match &sections.common {
-                    Some(first) => faults.push(repeated(&at, first, files, "put all of it into one")),
+                    Some(first) => repeated(&at, first, found, "put all of it into one"),
                     None => {
-                        sections.common_options = options(&at, files, faults);
+                        sections.common_options = options(&at, found);
                         sections.common = Some(at);
                     }
                 },
                 "resource" => {
                     let Some(name) = at.arguments().first() else { continue };
-                    match sections.resources.iter().find(|known| known.name.text == name.text) {
+                    match known.get(name.text.as_str()) {
                         Some(first) => {
-                            faults.push(repeated(
-                                &at,
-                                &first.at,
-                                files,
-                                "give it another name, or take it out",
-                            ));
+                            repeated(&at, first, found, "give it another name, or take it out");
                         }
-                        None => sections.resources.push(Resource::read(at, name, files, faults)),
+                        None => {
+                            known.insert(&name.text, at.clone());
+                            sections.resources.push(Resource::read(at, name, found));
+                        }
                     }
                 }
                 _ => {}
             }
         }
-        sections.name_stacked(faults);
+        sections.name_stacked(found);
         sections
     }
 
     /// A stacked host is on every host of the resource below.
-    fn name_stacked(&mut self, faults: &mut Vec<Fault>) {
+    fn name_stacked(&mut self, found: &mut Findings<'_>) {
         let names = |resource: &Resource<'a>| -> Vec<&'a Word> {
             let own = resource.hosts.iter().filter(|host| host.below.is_none());
             own.flat_map(|host| host.names.iter().copied()).collect()
         };
-        let known: Vec<(&'a str, Vec<&'a Word>)> =
+        let known: HashMap<&'a str, Vec<&'a Word>> =
             self.resources.iter().map(|resource| (resource.name.text.as_str(), names(resource))).collect();
         for host in self.resources.iter_mut().flat_map(|resource| &mut resource.hosts) {
             let Some(below) = host.below else { continue };
-            match known.iter().find(|(name, _)| *name == below.text) {
-                Some((_, names)) => host.names.clone_from(names),
+            match known.get(below.text.as_str()) {
+                Some(names) => host.names.clone_from(names),
                 None => {
                     let wrong = format!("there is no resource {}", quote(&below.text));
-                    faults.push(host.at.fault_at(below.span, wrong, "name the resource below"));
+                    found.wrong(host.at.fault_at(below.span, wrong, "name the resource below"));
                 }
             }
         }
@@ -146,9 +146,9 @@ impl<'a> Sections<'a> {
 }
 
 impl<'a> Resource<'a> {
-    fn read(at: At<'a>, name: &'a Word, files: &Files, faults: &mut Vec<Fault>) -> Resource<'a> {
+    fn read(at: At<'a>, name: &'a Word, found: &mut Findings<'_>) -> Resource<'a> {
         let mut resource = Resource {
-            options: options(&at, files, faults),
+            options: options(&at, found),
             hosts: Vec::new(),
             connections: Vec::new(),
             mesh: None,
@@ -157,20 +157,39 @@ impl<'a> Resource<'a> {
         };
         for at in resource.at.statements() {
             match at.keyword() {
-                "on" | "floating" | "stacked-on-top-of" => {
-                    resource.hosts.push(Host::read(at, files, faults));
+                "on"
+                | "on-linux"
+                | "on-windows"
+                | "floating"
+                | "floating-on-linux"
+                | "floating-on-windows"
+                | "stacked-on-top-of" => {
+                    resource.hosts.push(Host::read(at, found));
                 }
-                "connection" => resource.connections.push(Connection::read(at, faults)),
+                "connection" => resource.connections.push(Connection::read(at, found)),
                 "connection-mesh" => resource.mesh = Some(at),
                 _ => {}
             }
         }
+        resource.limit(found);
         resource
+    }
+
+    /// Each side of each connection is looked up among the hosts: nobody shall wait for that.
+    fn limit(&mut self, found: &mut Findings<'_>) {
+        if self.hosts.len() > MAX_HOSTS || self.connections.len() > MAX_CONNECTIONS {
+            let [hosts, connections] = [self.hosts.len(), self.connections.len()];
+            let wrong = format!("has {hosts} hosts and {connections} connections");
+            let right = format!("bsr has at most 32 hosts; {MAX_HOSTS} and {MAX_CONNECTIONS} are read here");
+            found.wrong(self.at.fault(wrong, right));
+            self.hosts.clear();
+            self.connections.clear();
+        }
     }
 }
 
 impl<'a> Host<'a> {
-    fn read(at: At<'a>, files: &Files, faults: &mut Vec<Fault>) -> Host<'a> {
+    fn read(at: At<'a>, found: &mut Findings<'_>) -> Host<'a> {
         let mut host = Host {
             names: Vec::new(),
             below: None,
@@ -182,11 +201,11 @@ impl<'a> Host<'a> {
             at,
         };
         match host.at.keyword() {
-            "on" => host.names = host.at.arguments().iter().collect(),
+            "on" | "on-linux" | "on-windows" => host.names = host.at.arguments().iter().collect(),
             "stacked-on-top-of" => host.below = host.at.arguments().first(),
             _ => {
                 host.floating = true;
-                host.address = Address::of(&host.at, faults);
+                host.address = Address::of(&host.at);
                 host.names = host.at.arguments().last().into_iter().collect();
             }
         }
@@ -194,20 +213,18 @@ impl<'a> Host<'a> {
         for at in host.at.statements() {
             match at.keyword() {
                 "address" => match &first {
-                    Some(first) => faults.push(repeated(&at, first, files, "keep one of them")),
+                    Some(first) => repeated(&at, first, found, "keep one of them"),
                     None => {
-                        host.address = Address::of(&at, faults);
+                        host.address = Address::of(&at);
                         first = Some(at);
                     }
                 },
-                "public-address" => host.public = Address::of(&at, faults),
+                "public-address" => host.public = Address::of(&at),
                 "group" => host.group = at.arguments().first(),
-                "proxy" => match at.arguments().split_first() {
-                    Some((on, hosts)) if on.text == "on" && !on.quoted => {
-                        host.proxy = Some(Proxy::read(at, hosts, faults));
-                    }
-                    _ => faults.push(at.fault("names no host", "write proxy on HOST { … }")),
-                },
+                "proxy" => {
+                    let hosts = at.arguments().get(1..).unwrap_or_default();
+                    host.proxy = Some(Proxy::read(at, hosts, found));
+                }
                 _ => {}
             }
         }
@@ -216,15 +233,15 @@ impl<'a> Host<'a> {
 }
 
 impl<'a> Connection<'a> {
-    fn read(at: At<'a>, faults: &mut Vec<Fault>) -> Connection<'a> {
+    fn read(at: At<'a>, found: &mut Findings<'_>) -> Connection<'a> {
         let mut own = Vec::new();
         let mut paths = Vec::new();
         for at in at.statements() {
             match at.keyword() {
-                "host" | "group" | "address" => own.extend(Line::read(at, faults)),
+                "host" | "group" | "address" => own.extend(Line::read(at, found)),
                 "path" => {
                     let lines = at.statements().filter_map(|at| match at.keyword() {
-                        "host" | "group" | "address" => Line::read(at, faults),
+                        "host" | "group" | "address" => Line::read(at, found),
                         _ => None,
                     });
                     let lines = lines.collect();
@@ -241,7 +258,7 @@ impl<'a> Connection<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn read(at: At<'a>, faults: &mut Vec<Fault>) -> Option<Line<'a>> {
+    fn read(at: At<'a>, found: &mut Findings<'_>) -> Option<Line<'a>> {
         let keyword = at.statement.words.first()?;
         let mut words = at.arguments();
         let mut line =
@@ -249,47 +266,31 @@ impl<'a> Line<'a> {
         if at.keyword() == "address" {
             line.address = Some(Address::take(&at, keyword, &mut words));
         } else {
-            let Some((name, rest)) = words.split_first() else {
-                faults.push(at.fault("names no host", format!("write {} NAME", keyword.text)));
-                return None;
-            };
+            let (name, rest) = words.split_first()?;
             line.who = if at.keyword() == "host" { Who::Host(name) } else { Who::Group(name) };
             words = rest;
         }
         while let Some((word, rest)) = words.split_first() {
             words = rest;
-            match (word.text.as_str(), word.quoted) {
-                ("address", false) => line.address = Some(Address::take(&at, word, &mut words)),
-                ("public-address", false) => line.public = Some(Address::take(&at, word, &mut words)),
-                ("port", false) => {
+            match word.text.as_str() {
+                "address" => line.address = Some(Address::take(&at, word, &mut words)),
+                "public-address" => line.public = Some(Address::take(&at, word, &mut words)),
+                "port" => {
                     line.port = words.first();
                     words = words.get(1..).unwrap_or_default();
                 }
-                ("via", false) => {
-                    match words {
-                        [proxy, on, hosts @ ..]
-                            if (proxy.text.as_str(), on.text.as_str()) == ("proxy", "on") =>
-                        {
-                            let key = format!("{} > proxy", at.key);
-                            let at = At { statement: at.statement, key };
-                            line.proxy = Some(Proxy::read(at, hosts, faults));
-                        }
-                        // Where another network sees a host: nothing to a relay.
-                        [outside, ..] if outside.text == "outside-address" => {}
-                        _ => faults.push(at.fault_at(word.span, "no proxy stands behind via", RIGHT_VIA)),
+                "via" => {
+                    // Or an outside-address, where another network sees a host: nothing to a relay.
+                    if let [proxy, _, hosts @ ..] = words
+                        && proxy.text == "proxy"
+                    {
+                        let key = format!("{} > proxy", at.key);
+                        line.proxy = Some(Proxy::read(At { statement: at.statement, key }, hosts, found));
                     }
                     break;
                 }
-                _ => {
-                    let right =
-                        "write address, port, public-address or via proxy on here, or close it with `;`";
-                    faults.push(at.fault_at(
-                        word.span,
-                        format!("{} is unknown here", quote(&word.text)),
-                        right,
-                    ));
-                    break;
-                }
+                // The grammar has nothing else.
+                _ => break,
             }
         }
         Some(line)
@@ -298,10 +299,7 @@ impl<'a> Line<'a> {
 
 impl<'a> Proxy<'a> {
     /// `at`: the statement whose braces hold what is said of the proxy.
-    fn read(at: At<'a>, hosts: &'a [Word], faults: &mut Vec<Fault>) -> Proxy<'a> {
-        if hosts.is_empty() {
-            faults.push(at.fault("names no host", "write proxy on HOST { … }"));
-        }
+    fn read(at: At<'a>, hosts: &'a [Word], found: &mut Findings<'_>) -> Proxy<'a> {
         let mut proxy = Proxy {
             on: hosts.iter().collect(),
             inside: None,
@@ -312,48 +310,41 @@ impl<'a> Proxy<'a> {
         };
         for at in proxy.at.statements() {
             match at.keyword() {
-                "inside" => proxy.inside = Address::of(&at, faults),
-                "outside" => proxy.outside = Address::of(&at, faults),
-                "public-outside" => proxy.public_outside = Address::of(&at, faults),
-                // Where bsr sees this relay: bsr dials it, and the network between turns it into `inside`.
-                "public-inside" => {}
-                "options" => proxy.options = Options::read(&at, faults),
-                keyword => {
-                    let right = match nearest(keyword, IN_PROXY.into_iter()) {
-                        Some(near) => format!("did you mean {near}?"),
-                        None => format!("known here: {}", IN_PROXY.join(", ")),
-                    };
-                    let shown = quote(at.statement.keyword());
-                    faults.push(at.fault(format!("{shown} is unknown in a proxy's section"), right));
-                }
+                "inside" => proxy.inside = Address::of(&at),
+                "outside" => proxy.outside = Address::of(&at),
+                "public-outside" => proxy.public_outside = Address::of(&at),
+                "options" => proxy.options = Options::read(&at, found),
+                // `public-inside`, where bsr sees this relay: bsr dials that, and the network between turns it into
+                // `inside`.
+                _ => {}
             }
         }
         if proxy.inside.is_none() {
-            faults.push(proxy.at.lacks("inside", "add inside 10.77.1.1:7788; where the local bsr connects"));
+            found.gap(proxy.at.lacks("inside", "add inside 10.77.1.1:7788; where the local bsr connects"));
         }
         if proxy.outside.is_none() {
-            faults.push(
-                proxy.at.lacks("outside", "add outside 10.77.9.1:7780; where the other relay connects"),
-            );
+            found
+                .gap(proxy.at.lacks("outside", "add outside 10.77.9.1:7780; where the other relay connects"));
         }
         proxy
     }
 }
 
 /// The options of a section's own `proxy`.
-fn options(section: &At<'_>, files: &Files, faults: &mut Vec<Fault>) -> Option<Options> {
+fn options(section: &At<'_>, found: &mut Findings<'_>) -> Option<Options> {
     let mut all = section.all("proxy");
     let first = all.next()?;
     for at in all {
-        faults.push(repeated(&at, &first, files, "put all of it into one"));
+        repeated(&at, &first, found, "put all of it into one");
     }
-    Some(Options::read(&first, faults))
+    Some(Options::read(&first, found))
 }
 
-fn repeated(at: &At<'_>, first: &At<'_>, files: &Files, right: &str) -> Fault {
-    let place = files.place(first.statement.span());
-    at.fault(format!("stands here a second time, first at {place}"), right)
+fn repeated(at: &At<'_>, first: &At<'_>, found: &mut Findings<'_>, right: &str) {
+    let place = found.place(first.statement.span());
+    found.wrong(at.fault(format!("stands here a second time, first at {place}"), right));
 }
 
-const IN_PROXY: [&str; 5] = ["inside", "outside", "public-inside", "public-outside", "options"];
-const RIGHT_VIA: &str = "write via proxy on HOST { inside …; outside …; }";
+/// Many times what bsr can do: hosts on either side of a failover, and every pair of 32 twice.
+const MAX_HOSTS: usize = 256;
+const MAX_CONNECTIONS: usize = 1024;
