@@ -273,6 +273,9 @@ impl Layers {
         let known: Vec<&str> = keys.map(|key| key.name).chain(sections.iter().copied()).collect();
         let elsewhere = schema::KEYS.iter().find(|key| key.name == name && key.section != "resource");
         let right = match (elsewhere, nearest(name, known.iter().copied())) {
+            (Some(key), _) if key.section.is_empty() => {
+                format!("write {} before the first section, which is where it belongs", key.name)
+            }
             (Some(key), _) => format!("there is {} in [{}]", key.name, key.section),
             (None, Some(near)) => format!("did you mean {near}?"),
             (None, None) => format!("known here: {}", known.join(", ")),

@@ -14,6 +14,8 @@ window = 1
 zebra = 1
 [lgo]
 level = "x"
+[node]
+resources = ["r0.res"]
 "#;
     let expected = r#"drx.toml:1:1: colour: unknown key; known here: resources, node, resource, bab, link, restart, control, log, tls
 colour = 1
@@ -32,7 +34,10 @@ zebra = 1
 ^
 drx.toml:7:2: lgo: unknown key; did you mean log?
 [lgo]
- ^"#;
+ ^
+drx.toml:10:1: node.resources: unknown key; write resources before the first section, which is where it belongs
+resources = ["r0.res"]
+^"#;
     assert_eq!(errors(text), expected);
 }
 
