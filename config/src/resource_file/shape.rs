@@ -210,6 +210,8 @@ impl Shape<'_, '_, '_> {
         } else {
             if self.parser.is_sign('[') {
                 self.usage = "write ipv6 before it".to_owned();
+            } else if self.parser.peek().is_some_and(begins_ipv6) {
+                self.usage = "write ADDRESS:PORT or ipv6 [ADDRESS]:PORT".to_owned();
             }
             Word::from(self.bare("an IPv4 address", is_ipv4)?)
         };
@@ -355,6 +357,12 @@ fn is_ipv4(text: &str) -> bool {
     let is_part =
         |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
     text.split('.').count() == 4 && text.split('.').all(is_part)
+}
+
+/// What may be the first of an IPv6 address without brackets: `::1:7788`, `2001:db8::1:7788`.
+fn begins_ipv6(token: &Token) -> bool {
+    let is_group = token.text.len() <= 4 && token.text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    token.kind == Kind::Sign(':') || (token.kind == Kind::Word && is_group)
 }
 
 /// Hexadecimal digits and at least two colons, and a zone: whether it is an address is for another to say.
