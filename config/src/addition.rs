@@ -159,6 +159,7 @@ mod tests {
         refused(&Addition { remote: String::new(), ..good.clone() }, &["remote: is empty"]);
         let address = |text: &str| text.parse().expect("an address");
         refused(&Addition { bsr: address("0.0.0.0:7789"), ..good.clone() }, &["bsr: ", "nothing to dial"]);
+        refused(&Addition { bsr: address("[fe80::2]:7789"), ..good.clone() }, &["bsr: ", "lacks the number"]);
         refused(&Addition { inside: address("10.77.1.1:0"), ..good }, &["inside: ", "port 0"]);
     }
 

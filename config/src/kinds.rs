@@ -1,6 +1,6 @@
 //! What a key's value may be: from what stands in a source to the value the relay uses.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use config::{Value, ValueKind};
@@ -78,6 +78,14 @@ impl Kind {
             (Kind::Name, Checked::Text(name)) => name_fault(name)?,
             (Kind::Address { .. }, Checked::Address(address)) if address.port() == 0 => {
                 return Err(format!("{address} has port 0, which is none"));
+            }
+            (Kind::Address { .. }, Checked::Address(SocketAddr::V6(address)))
+                if lacks_interface(*address) =>
+            {
+                let with = SocketAddrV6::new(*address.ip(), address.port(), 0, 3);
+                return Err(format!(
+                    "{address} is link-local and lacks the number of its interface, as in {with}"
+                ));
             }
             (Kind::Address { dialled: true, .. }, Checked::Address(address))
                 if address.ip().is_unspecified() =>
@@ -279,6 +287,11 @@ pub(crate) fn shorten_to(most: usize, text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// Whether an address says nothing without an interface, and has none: bind(2) and connect(2) answer EINVAL.
+pub(crate) fn lacks_interface(address: SocketAddrV6) -> bool {
+    address.ip().is_unicast_link_local() && address.scope_id() == 0
 }
 
 /// The same as TOML would have it.

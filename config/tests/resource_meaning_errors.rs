@@ -95,6 +95,28 @@ r.res:3:34: resource r0 > on node1 > proxy on node1 > inside: there is no interf
     assert_eq!(errors(text, "node1"), expected);
 }
 
+/// A link-local address without its interface is none that could be listened on or dialled.
+#[test]
+fn link_local_addresses_without_an_interface() {
+    let text = "resource r0 {
+  on node1 { address ipv6 [fe80::2]:7789;
+    proxy on node1 { inside ipv6 [fe80::1%3]:7788; outside 10.77.9.1:7780; } }
+  on node2 { address ipv6 [fe80::2]:7789;
+    proxy on node2 { inside ipv6 [fe80::1%0]:7788; outside 10.77.9.2:7780; } }
+}";
+    assert_eq!(errors(text, "node3"), "");
+    let expected = r#"r.res:2:27: resource r0 > on node1 > address: [fe80::2]:7789 is link-local and lacks its interface; write ipv6 [ADDRESS%INTERFACE]:PORT, such as ipv6 [fe80::2%eth0]:7789
+  on node1 { address ipv6 [fe80::2]:7789;
+                          ^"#;
+    assert_eq!(errors(text, "node1"), expected);
+    let places: Vec<String> =
+        errors(text, "node2").lines().map(|line| line.chars().take(10).collect()).collect();
+    assert!(
+        places.iter().any(|line| line == "r.res:4:27") && places.iter().any(|line| line == "r.res:5:34"),
+        "{places:?}"
+    );
+}
+
 /// What is no statement gets one error, not a second for what it does not say.
 #[test]
 fn what_is_broken_is_not_called_missing() {

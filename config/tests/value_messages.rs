@@ -253,6 +253,26 @@ peer = "10.77.9.2:0"
     assert_eq!(errors(text), expected);
 }
 
+/// bind(2) and connect(2) know such an address with its interface only.
+#[test]
+fn link_local_addresses() {
+    let text = r#"[[resource]]
+name = "r0"
+remote = "node2"
+bsr = "[fe80::2]:7789"
+inside = "[fe80::1%3]:7788"
+outside = "[fd00::1]:7780"
+peer = "[fe80::9]:7780"
+"#;
+    let expected = r#"drx.toml:4:7: resource.bsr: [fe80::2]:7789 is link-local and lacks the number of its interface, as in [fe80::2%3]:7789; write an IP address with a port, such as "10.77.1.2:7789"
+bsr = "[fe80::2]:7789"
+      ^
+drx.toml:7:8: resource.peer: [fe80::9]:7780 is link-local and lacks the number of its interface, as in [fe80::9%3]:7780; write an IP address with a port, such as "10.77.9.2:7780"
+peer = "[fe80::9]:7780"
+       ^"#;
+    assert_eq!(errors(text), expected);
+}
+
 #[test]
 fn paths() {
     let text = r#"[control]

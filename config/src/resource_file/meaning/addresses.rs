@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::kinds::quote;
+use crate::kinds::{lacks_interface, quote};
 
 use super::super::files::Fault;
 use super::super::tree::{Span, Word};
@@ -112,8 +112,14 @@ impl<'a> Address<'a> {
                 return Err(Unreadable::Foreign(wrong, RIGHT.to_owned()));
             }
         };
-        match read.port() {
-            0 => Err(wrong(format!("{shown} has port 0, which is none"))),
+        match read {
+            _ if read.port() == 0 => Err(wrong(format!("{shown} has port 0, which is none"))),
+            // What another relay makes of its own is its affair.
+            SocketAddr::V6(address) if lacks_interface(address) => {
+                let (ip, port) = (address.ip(), address.port());
+                let right = format!("write ipv6 [ADDRESS%INTERFACE]:PORT, such as ipv6 [{ip}%eth0]:{port}");
+                Err(Unreadable::Foreign(format!("{text} is link-local and lacks its interface"), right))
+            }
             _ => Ok(read),
         }
     }
