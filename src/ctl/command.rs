@@ -55,11 +55,11 @@ pub(super) enum Command {
         /// A resource or connection, or all [default: all]
         name: Option<String>,
     },
-    /// Change a setting while the daemon runs, without dropping bsr: bab.size, log.level
+    /// Change a setting while the daemon runs, without dropping bsr: bab.size, link.compression, log.level
     Set {
         /// A resource or connection, or all
         name: String,
-        /// bab.size, or log.level of all
+        /// bab.size or link.compression, or log.level of all
         key: String,
         /// As in the configuration; until the daemon ends or is set again
         value: String,
