@@ -67,7 +67,7 @@ struct RunArgs {
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 struct CheckArgs {
-    /// The configuration; keys of a later file win. FILE.res is a resource file
+    /// The configuration; keys of a later file win. FILE.res, drbd.conf and bsr.conf are resource files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 //! hole, so that no later check takes a default for what the operator wrote.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use config::{Map, Value, ValueKind};
 use toml::Spanned;
@@ -37,7 +37,7 @@ pub(crate) fn read(sources: &Sources) -> Layers {
     for (index, file) in sources.files.iter().enumerate() {
         let source = index + 1;
         let text = match file {
-            File::Path(path) if path.extension().is_some_and(|ending| ending == "res") => {
+            File::Path(path) if is_resource_file(path) => {
                 let place = Place::File { name: path.display().to_string(), line: 1, column: 1 };
                 layers.resource_files.push((path.clone(), Spot::outside(place, "file", (source, 0))));
                 None
@@ -54,6 +54,12 @@ pub(crate) fn read(sources: &Sources) -> Layers {
     layers.read_environment(&sources.environment, source);
     layers.read_command_line(&sources.command_line, source + 1);
     layers
+}
+
+/// Whether a file is bsr's by its name: `NAME.res`, or the one that `drbdadm` or `bsradm` begins with.
+fn is_resource_file(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "res")
+        || path.file_name().is_some_and(|name| name == "drbd.conf" || name == "bsr.conf")
 }
 
 fn defaults() -> Map<String, Value> {

@@ -108,6 +108,19 @@ fn resource_files_without_the_key() {
     assert_eq!(load(&environment).unwrap().resources.len(), 1, "a file counts once");
 }
 
+/// So is what the tools begin with, which need not be called `.res`.
+#[test]
+fn the_tools_own_files_without_the_key() {
+    for name in ["drbd.conf", "bsr.conf"] {
+        let folder = folder(&[(name, "include \"r0.res\";\n"), ("r0.res", &r0(""))]);
+        let alone = load(&Sources::new("node2").file(folder.path().join(name)));
+        assert_eq!(alone.unwrap_or_else(|errors| panic!("{errors}")).resources.len(), 1);
+    }
+    let folder = folder(&[("drx.conf", "[node]\nname = \"node7\"\n")]);
+    let toml = load(&Sources::new("node1").file(folder.path().join("drx.conf"))).unwrap();
+    assert_eq!(toml.node.name, "node7", "every other file is a configuration");
+}
+
 #[test]
 fn files_that_cannot_be_read() {
     let folder = folder(&[
