@@ -67,7 +67,7 @@ struct RunArgs {
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 struct CheckArgs {
-    /// The configuration; keys of a later file win
+    /// The configuration; keys of a later file win. FILE.res is a resource file
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]

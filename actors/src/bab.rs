@@ -61,6 +61,8 @@ pub(crate) enum BabNews {
     PingHeld,
     /// Pings are held no longer; so many were answered.
     PingsHeld(u64),
+    /// bsr's `ping-int` is this, as its pings show.
+    PingInt(Duration),
     /// No ping of this round is held: its meta is not understood.
     PingsGivenUp(Strange),
     /// Nothing moves on the link any more: this is where a resume can begin.

@@ -402,6 +402,9 @@ impl Handler<BabEvent> for ChannelActor {
             BabNews::Delivered => self.feed(Event::Delivered, "everything is written to bsr", ctx),
             BabNews::PingHeld => self.ping_held(),
             BabNews::PingsHeld(answered) => self.pings_held(answered),
+            BabNews::PingInt(ping_int) => {
+                debug!(self.log, "bsr's ping-int is known"; "ping_int" => ?ping_int);
+            }
             BabNews::PingsGivenUp(strange) => self.pings_given_up(strange),
             BabNews::Violated(violation) => self.protocol_error(&violation.to_string(), ctx),
             BabNews::AtStandstill(standstill) => self.at_standstill(standstill, ctx),

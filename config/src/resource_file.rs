@@ -4,8 +4,10 @@
 //! ```text
 //! files      the texts, and where in them something is
 //! words      the text: words, braces, semicolons, comments, quotes
+//! grammar    which statements stand in which section, and what they look like
 //! tree       what a file is: statements of words, with further statements within
-//! parse      from words to the tree, as far as it can be understood; every error with its place
+//! parse      from words to the tree, section by section, as far as it can be understood; every error with its place
+//! shape      the words of one statement; recovery: what is passed over after an error
 //! include    files that a file includes
 //! print      the tree as text again
 //! meaning    who replicates with whom through which proxies, and what of it is this node's

@@ -340,7 +340,10 @@ def crossed(pair):
 def held_pings(pair):
     """With hold_pings the line may be away longer than DRBD's pings wait; SIGTERM ends the relays in order"""
     pair.configure_relays('\n[link]\nhold_pings = true\n')
-    time.sleep(20)   # idle for some pings, which tell the relays ping-int
+    begin = [log.mark() for log in pair.logs]
+    # Idle for some pings, which tell the relays ping-int.
+    until('both relays know ping-int',
+          lambda: all(log.says("bsr's ping-int is known", begun) for log, begun in zip(pair.logs, begin)), 120)
     resumes, marks = pair.count('resumes'), {node: node.mark() for node in pair.nodes}
     with writing(pair) as writer:
         pair.line.cut()

@@ -202,7 +202,12 @@ impl Pings {
     /// The silence that is taken for bsr's `ping-int`.
     pub fn ping_int(&self) -> Duration {
         let default = if self.is_bsr { BSR } else { DRBD };
-        self.own.known.or(self.other.known).unwrap_or(default)
+        self.learnt().unwrap_or(default)
+    }
+
+    /// bsr's `ping-int` as its pings have shown it; before that it is only supposed.
+    pub fn learnt(&self) -> Option<Duration> {
+        self.own.known.or(self.other.known)
     }
 
     /// This goes to the other bsr.

@@ -24,6 +24,8 @@ pub(super) struct Holding {
     holds: bool,
     /// bsr is read from for its pings alone.
     for_pings: bool,
+    /// bsr's `ping-int`, as it was told last.
+    learnt: Option<Duration>,
 }
 
 impl Holding {
@@ -35,11 +37,21 @@ impl Holding {
             channel,
             holds: false,
             for_pings: false,
+            learnt: None,
         }
     }
 
     fn tell(&self, what: BabNews) {
         self.channel.do_send(BabEvent { attempt: self.attempt, what });
+    }
+
+    /// Says what pings have shown, once.
+    fn learn(&mut self) {
+        let learnt = self.pings.learnt();
+        if learnt != self.learnt {
+            self.learnt = learnt;
+            learnt.into_iter().for_each(|ping_int| self.tell(BabNews::PingInt(ping_int)));
+        }
     }
 
     fn give_up(&self, strange: Option<Strange>) {
@@ -62,6 +74,7 @@ impl Round {
         }
         let pass = holding.pings.from_bsr(holding.since.elapsed(), &bytes);
         holding.give_up(pass.strange);
+        holding.learn();
         if let Some(answer) = pass.answer {
             if answer.first {
                 holding.tell(BabNews::PingHeld);
@@ -81,6 +94,7 @@ impl Round {
         if let Some(holding) = &mut self.holding {
             let strange = holding.pings.to_bsr(holding.since.elapsed(), bytes);
             holding.give_up(strange);
+            holding.learn();
         }
     }
 

@@ -26,6 +26,7 @@ pub struct Reading {
     pub statements: Vec<Statement>,
     /// What is wrong, file by file. What could be understood in spite of it is in the statements.
     pub faults: Vec<Fault>,
+    faulty: HashSet<Span>,
     seen: HashSet<PathBuf>,
     /// Bytes, and words with signs, that may still be read.
     bytes: usize,
@@ -56,6 +57,7 @@ impl Default for Reading {
             files: Files::default(),
             statements: Vec::new(),
             faults: Vec::new(),
+            faulty: HashSet::new(),
             seen: HashSet::new(),
             bytes: MAX_BYTES,
             tokens: MAX_TOKENS,
@@ -99,10 +101,11 @@ impl Reading {
     }
 
     fn text(&mut self, name: &str, text: String) -> Vec<Statement> {
-        let file = self.files.add(name, without_mark(text));
+        let file = self.files.add(name, text);
         let parsed = parse(file, self.files.text(file), &mut self.tokens);
         let rest = MAX_FAULTS.saturating_sub(self.faults.len());
         self.faults.extend(parsed.faults.into_iter().take(rest));
+        self.faulty.extend(parsed.faulty);
         parsed.statements
     }
 
@@ -125,12 +128,10 @@ impl Reading {
         }
     }
 
-    /// Whether something is wrong within a statement: what it says may not be what was meant. What is missing behind
-    /// it counts, too.
+    /// Whether something is wrong in a statement or in its braces: it may not say what was meant, and what it lacks
+    /// may be there.
     pub fn is_faulty(&self, statement: &Statement) -> bool {
-        let (start, end) = (statement.span(), statement.end());
-        let within = |span: Span| span.file == start.file && (start.start..=end).contains(&span.start);
-        self.faults.iter().any(|fault| within(fault.span))
+        self.faulty.contains(&statement.span())
     }
 
     fn fault(&mut self, span: Span, wrong: String, right: &str) {
@@ -188,7 +189,7 @@ fn text_of(path: &Path) -> Result<String, String> {
         return Err(format!("is larger than {}MiB", MAX_FILE >> 20));
     }
     // The tools look at bytes, and an old file may hold Latin-1 in its comments and quotes.
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(without_mark(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 #[allow(clippy::needless_pass_by_value)] // for `map_err`

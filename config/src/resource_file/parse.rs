@@ -16,6 +16,8 @@ use super::words::{Flaw, Kind, Token, Words};
 pub(super) struct Parsed {
     pub(super) statements: Vec<Statement>,
     pub(super) faults: Vec<Fault>,
+    /// Where the statements begin in which something is wrong.
+    pub(super) faulty: Vec<Span>,
 }
 
 /// Reads a text. `budget`: how many words and signs may still be read; what was read is taken from it.
@@ -26,6 +28,7 @@ pub(super) fn parse(file: usize, text: &str, budget: &mut usize) -> Parsed {
         last: Span { file, start: 0, end: 0 },
         open: Vec::new(),
         keyword: None,
+        start: Span { file, start: 0, end: 0 },
         column: 0,
         state: State::Sound,
         reopened: false,
@@ -35,9 +38,10 @@ pub(super) fn parse(file: usize, text: &str, budget: &mut usize) -> Parsed {
         muted: false,
         budget,
         faults: Vec::new(),
+        faulty: Vec::new(),
     };
     let statements = parser.statements(Section::File);
-    Parsed { statements, faults: parser.faults }
+    Parsed { statements, faults: parser.faults, faulty: parser.faulty }
 }
 
 pub(super) struct Parser<'a> {
@@ -49,6 +53,8 @@ pub(super) struct Parser<'a> {
     pub(super) open: Vec<Open>,
     /// The statement that is being read.
     keyword: Option<String>,
+    /// Its keyword.
+    start: Span,
     /// The column where it begins.
     pub(super) column: usize,
     state: State,
@@ -64,6 +70,7 @@ pub(super) struct Parser<'a> {
     pub(super) muted: bool,
     budget: &'a mut usize,
     faults: Vec<Fault>,
+    faulty: Vec<Span>,
 }
 
 /// An open section.
@@ -71,6 +78,8 @@ pub(super) struct Open {
     pub(super) section: Section,
     /// How errors name it: `on node1`.
     name: String,
+    /// The keyword of its statement.
+    start: Span,
     /// The column where its statement begins.
     pub(super) column: usize,
 }
@@ -94,11 +103,11 @@ impl Parser<'_> {
     pub(super) fn peek(&mut self) -> Option<&Token> {
         if self.next.is_none() && self.state != State::Stopped {
             self.next = self.words.next();
-            for Flaw { span, wrong, right } in std::mem::take(&mut self.words.flaws) {
-                if !self.muted {
-                    self.flawed_at = Some(span.start);
-                    self.fault(span, wrong, right);
-                }
+            if let Some(Flaw { span, wrong, right }) = self.words.flaw.take()
+                && !self.muted
+            {
+                self.flawed_at = Some(span.start);
+                self.fault(span, wrong, right);
             }
         }
         self.next.as_ref()
@@ -141,6 +150,8 @@ impl Parser<'_> {
         }
         let key = self.key();
         self.faults.push(Fault { span, key, wrong, right });
+        self.faulty.extend(self.open.iter().map(|open| open.start));
+        self.faulty.extend(self.keyword.is_some().then_some(self.start));
         if self.faults.len() > MAX_FAULTS {
             self.stop();
         }
@@ -215,7 +226,7 @@ impl Parser<'_> {
 
     fn statement(&mut self, section: Section) -> Option<Statement> {
         let token = self.take()?;
-        self.column = token.column;
+        (self.start, self.column) = (token.span, token.column);
         self.keyword = Some(shorten(&token.text));
         let parts = self.parts(section, &token)?;
         let mut words = vec![Word::from(token)];
@@ -237,8 +248,8 @@ impl Parser<'_> {
             return Some(parts);
         }
         let further_out = self.section_further_out(token);
-        let near = nearest(keyword, section.rules().map(|(known, _)| *known));
-        let is_other = further_out.is_none() && (near.is_none() || !section.is_strict());
+        let near = || nearest(keyword, section.rules().map(|(known, _)| *known));
+        let is_other = further_out.is_none() && (!section.is_strict() || near().is_none());
         if let (Some(parts), true) = (section.other(), is_other) {
             return Some(parts);
         }
@@ -279,7 +290,7 @@ impl Parser<'_> {
             }
             return home.parts(keyword);
         }
-        if let Some(near) = near {
+        if let Some(near) = near() {
             self.fault(span, "is unknown here", format!("did you mean {near}?"));
             return section.parts(near);
         }
@@ -299,7 +310,7 @@ impl Parser<'_> {
             self.stop();
             return Vec::new();
         }
-        self.open.push(Open { section, name: name_of(words), column: self.column });
+        self.open.push(Open { section, name: name_of(words), start: self.start, column: self.column });
         let lenient = self.words.set_lenient(section == Section::Plugins);
         let statements = self.statements(section);
         self.words.set_lenient(lenient);

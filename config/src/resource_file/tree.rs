@@ -54,13 +54,6 @@ impl Statement {
         self.words.first().map_or(Span::default(), |word| word.span)
     }
 
-    /// The offset behind its last word, or behind the last one in its braces.
-    pub fn end(&self) -> usize {
-        let words = self.words.iter().map(|word| word.span.end);
-        let inner = self.statements().iter().map(Statement::end);
-        words.chain(inner).max().unwrap_or(0)
-    }
-
     /// What stands in its braces, if it has any.
     pub fn statements(&self) -> &[Statement] {
         self.body.as_deref().unwrap_or_default()

@@ -47,7 +47,8 @@ pub(super) struct Words<'a> {
     behind_bracket: bool,
     /// What no token begins with is one, as in a plugin's words.
     lenient: bool,
-    pub(super) flaws: Vec<Flaw>,
+    /// What is wrong since it was last taken: the first of it.
+    pub(super) flaw: Option<Flaw>,
 }
 
 impl<'a> Words<'a> {
@@ -60,7 +61,7 @@ impl<'a> Words<'a> {
             begun: false,
             behind_bracket: false,
             lenient: false,
-            flaws: Vec::new(),
+            flaw: None,
         }
     }
 
@@ -77,8 +78,8 @@ impl<'a> Words<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn flaw(&mut self, span: Span, wrong: String, right: String) {
-        self.flaws.push(Flaw { span, wrong, right });
+    fn record(&mut self, span: Span, wrong: String, right: String) {
+        self.flaw.get_or_insert(Flaw { span, wrong, right });
     }
 
     fn skip_blanks(&mut self) {
@@ -103,16 +104,15 @@ impl<'a> Words<'a> {
     }
 
     fn quoted(&mut self, start: usize) -> Token {
-        let line = self.rest();
-        let line = &line[..line.find('\n').unwrap_or(line.len())];
-        let (length, text) = match unescaped(line).or_else(|| unescaped_by_bsradm(line)) {
+        let rest = self.rest();
+        let (length, text) = match unescaped(rest).or_else(|| unescaped_by_bsradm(rest)) {
             Some((length, text)) => (length, text),
             None => {
                 let right = "close it there: no line break may stand between quotes";
                 let span = self.span(start, start + 1);
-                self.flaw(span, "this quote is not closed on its line".to_owned(), right.to_owned());
+                self.record(span, "this quote is not closed on its line".to_owned(), right.to_owned());
                 // Most likely it was forgotten before the end of the statement.
-                let content = line[..line.find([';', '{', '}']).unwrap_or(line.len())].trim_end();
+                let content = rest[..rest.find([';', '{', '}', '\n']).unwrap_or(rest.len())].trim_end();
                 (content.len(), content[1..].to_owned())
             }
         };
@@ -120,7 +120,7 @@ impl<'a> Words<'a> {
         if text.len() > MAX_QUOTED {
             let wrong = format!("{} bytes stand between these quotes", text.len());
             let right = format!("{MAX_QUOTED} may: put a longer command into a script");
-            self.flaw(self.span(start, self.at), wrong, right);
+            self.record(self.span(start, self.at), wrong, right);
         }
         self.token(Kind::Quoted, text, start)
     }
@@ -132,8 +132,9 @@ impl<'a> Words<'a> {
             length = rest.find(|c| !is_word(c) && !matches!(c, ':' | '%')).unwrap_or(rest.len());
             // bsradm on Windows: a zone such as `%Ethernet 2`.
             if let Some(zone) = rest[..length].find('%') {
-                let end = rest.find([']', '\n', ';', '{', '}', '#']).unwrap_or(rest.len());
-                if rest[zone..end].chars().skip(1).all(|c| is_word(c) || c == ' ') {
+                let characters = rest[zone + 1..].chars().take(MAX_WORD);
+                let end = zone + 1 + characters.take_while(|c| is_word(*c) || *c == ' ').count();
+                if rest[end..].starts_with(']') {
                     length = rest[..end].trim_end().len();
                 }
             }
@@ -141,7 +142,7 @@ impl<'a> Words<'a> {
         self.at += length;
         if length > MAX_WORD {
             let wrong = format!("this word has {length} bytes");
-            self.flaw(self.span(start, self.at), wrong, format!("at most {MAX_WORD} are allowed"));
+            self.record(self.span(start, self.at), wrong, format!("at most {MAX_WORD} are allowed"));
         }
         self.token(Kind::Word, rest[..length].to_owned(), start)
     }
@@ -164,7 +165,7 @@ impl<'a> Words<'a> {
             }
             _ => (format!("`{shown}` stands here"), "take it out, or put the word between quotes"),
         };
-        self.flaw(self.span(start, self.at), wrong, right.to_owned());
+        self.record(self.span(start, self.at), wrong, right.to_owned());
     }
 }
 
@@ -201,11 +202,11 @@ pub(super) fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-')
 }
 
-/// What stands between quotes at the start of a line, and how many bytes it takes with them: a backslash takes
-/// the character behind it as it is.
-fn unescaped(line: &str) -> Option<(usize, String)> {
+/// What stands between quotes at the start of a text, up to the end of the line, and how many bytes it takes with
+/// them: a backslash takes the character behind it as it is.
+fn unescaped(rest: &str) -> Option<(usize, String)> {
     let mut text = String::new();
-    let mut characters = line.char_indices().skip(1);
+    let mut characters = rest.char_indices().take(MAX_SEARCH).take_while(|(_, c)| *c != '\n').skip(1);
     while let Some((at, c)) = characters.next() {
         match c {
             '"' => return Some((at + 1, text)),
@@ -217,11 +218,15 @@ fn unescaped(line: &str) -> Option<(usize, String)> {
 }
 
 /// The same where a path of Windows ends with a backslash, `"C:\"`: the next quote closes.
-fn unescaped_by_bsradm(line: &str) -> Option<(usize, String)> {
-    let end = line.get(1..)?.find('"')? + 1;
-    Some((end + 1, line[1..end].to_owned()))
+fn unescaped_by_bsradm(rest: &str) -> Option<(usize, String)> {
+    let mut characters = rest.char_indices().take(MAX_SEARCH).take_while(|(_, c)| *c != '\n').skip(1);
+    let (end, _) = characters.find(|(_, c)| *c == '"')?;
+    Some((end + 1, rest[1..end].to_owned()))
 }
 
+/// Characters in which a quote is looked for that closes another one: to look through a long line again and again
+/// would take hours.
+const MAX_SEARCH: usize = 1024;
 /// Bytes of a word, as in `drbdadm`'s scanner.
 pub(super) const MAX_WORD: usize = 128;
 /// Bytes between quotes, a backslash not counted; likewise.

@@ -7,17 +7,16 @@ use drx_config::resource_file::{parse_text, print};
 /// the same when it is printed and read again, and is then printed alike.
 pub fn resource_file(input: &[u8]) -> usize {
     let text = String::from_utf8_lossy(input);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let reading = parse_text("fuzz.res", text);
+    let reading = parse_text("fuzz.res", &text);
     assert!(reading.faults.len() <= 101, "errors are bounded");
     for fault in &reading.faults {
-        check_span(fault.span, text);
+        check_span(fault.span, &text);
         let shown = reading.files.error(fault).to_string();
         let is_shown = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
         assert!(shown.chars().all(is_shown), "no control character is shown: {shown:?}");
         assert!(shown.len() < 4000 && shown.lines().count() <= 3, "an error is short: {shown}");
     }
-    reading.statements.iter().for_each(|statement| check(statement, text, 0));
+    reading.statements.iter().for_each(|statement| check(statement, &text, 0));
     let printed = print(&reading.statements);
     let again = parse_text("printed.res", &printed);
     if !reading.faults.is_empty() {
