@@ -198,3 +198,19 @@ pub enum Lost {
     /// Protocols A and B: what the node had that will not come back in time.
     Anything,
 }
+
+/// One of two flushes fails: the other one says nothing of a write that began after both.
+#[test]
+fn a_flush_speaks_of_what_was_before_it() {
+    let mut model = Model::new(1);
+    model.begin(1, 7, 0, 1, false);
+    model.end(1, true);
+    model.begin_flush(2);
+    model.begin_flush(3);
+    model.end(2, false);
+    model.begin(4, 8, 0, 1, false);
+    model.end(4, true);
+    model.end(3, true);
+    // As a disk may be that lost its power just now.
+    model.check(&[7], Lost::Unflushed, "a disk");
+}
