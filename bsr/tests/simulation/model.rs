@@ -101,6 +101,8 @@ impl Model {
                 self.flush(count);
             } else {
                 self.cached.clear();
+                // Nor does one that is under way: what comes now is none of its.
+                self.flushes.values_mut().for_each(|count| *count = 0);
             }
             return;
         }
