@@ -83,6 +83,8 @@ pub(crate) struct LinkSocket {
     terms: LinkTerms,
     segment: Segment,
     decoder: Decoder,
+    /// The decoder may have more frames: nothing is read before they are taken.
+    more: bool,
     queue: Frames,
     /// The handshake's answer is not out yet: nothing may overtake it.
     greeting: bool,
@@ -121,6 +123,7 @@ impl LinkSocket {
             counters,
             segment: Segment::new(),
             decoder: Decoder::new(terms.checksum),
+            more: false,
             terms,
             greeting,
             queue,
@@ -218,11 +221,22 @@ impl LinkSocket {
     }
 
     fn read(&mut self, cx: &mut Wakeup<'_>) -> Result<(), String> {
+        if !self.more && !self.read_on(cx)? {
+            return Ok(());
+        }
+        // One read a turn, so that the writer to bsr sends while the data is warm.
+        cx.waker().wake_by_ref();
+        self.take_frames();
+        Ok(())
+    }
+
+    /// Whether something came.
+    fn read_on(&mut self, cx: &mut Wakeup<'_>) -> Result<bool, String> {
         let piece = match self.segment.poll_read(&mut self.stream, usize::MAX, cx) {
             Poll::Pending if self.suspect && self.silence() >= self.terms.keepalive_timeout => {
                 return Err(format!("the other DRX was silent for {:.1?}", self.silence()));
             }
-            Poll::Pending => return Ok(()),
+            Poll::Pending => return Ok(false),
             Poll::Ready(Ok(piece)) => piece,
             Poll::Ready(Err(error)) => return Err(format!("the link failed: {error}")),
         };
@@ -230,20 +244,33 @@ impl LinkSocket {
             let cut = if self.decoder.held() > 0 { " in the middle of a frame" } else { "" };
             return Err(format!("the other DRX closed the link{cut}"));
         }
-        // One read a turn, so that the writer to bsr sends while the data is warm.
-        cx.waker().wake_by_ref();
         self.heard = Instant::now();
         self.suspect = false;
         self.decoder.push(piece);
-        loop {
+        Ok(true)
+    }
+
+    /// Takes what is whole of what was read, up to [`UNPACKED`].
+    fn take_frames(&mut self) {
+        let mut unpacked = 0;
+        self.more = true;
+        while unpacked < UNPACKED {
             match self.decoder.next() {
-                Ok(Some(frame)) => self.take(frame),
-                Ok(None) => return Ok(()),
+                Ok(Some(frame)) => {
+                    if let Frame::Data { payload, .. } = &frame {
+                        unpacked += payload.len();
+                    }
+                    self.take(frame);
+                }
+                Ok(None) => {
+                    self.more = false;
+                    return;
+                }
                 Err(error) => {
                     self.broken = true;
                     let what = LinkNews::Damaged(error.to_string());
                     self.channel.do_send(LinkEvent { generation: self.generation, what });
-                    return Ok(());
+                    return;
                 }
             }
         }
@@ -399,6 +426,9 @@ impl Handler<Strike> for LinkSocket {
 
 /// Of the clocks that are looked at.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// Bytes of payloads that are taken in one turn, and a payload more. What one read brings may unpack to a thousand times
+/// its length, and nothing is known yet of windows and rounds: so the BAB has its turn in between, and so do others.
+const UNPACKED: usize = 1 << 20;
 /// Slices in one writev(2).
 const SLICES: usize = 64;
 /// The last words on a link that is closed in order are a few frames; who does not take them in this

@@ -1,5 +1,7 @@
 //! Where each value came from, kept through the merge: a value's origin is the number of its spot.
 
+use std::ops::Range;
+
 use config::{Value, ValueKind};
 
 use crate::error::{Error, Place, SourceLine};
@@ -118,13 +120,34 @@ pub(crate) struct Text {
     /// Which source this is, counted from the weakest.
     pub(crate) source: usize,
     line_starts: Vec<usize>,
+    /// Characters before each [`STRIDE`]th byte: a file may be one line, and have many spots.
+    characters: Vec<usize>,
+    /// What no message shows.
+    secrets: Vec<Range<usize>>,
 }
 
 impl Text {
     pub(crate) fn new(name: String, text: String, source: usize) -> Text {
         let newlines = text.match_indices('\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(newlines).collect();
-        Text { name, text, source, line_starts }
+        let characters = text
+            .as_bytes()
+            .chunks(STRIDE)
+            .scan(0, |before, bytes| Some(std::mem::replace(before, *before + begun(bytes))));
+        let (characters, secrets) = (characters.collect(), secrets(&text));
+        Text { name, text, source, line_starts, characters, secrets }
+    }
+
+    /// How many characters stand before a byte offset.
+    fn characters_before(&self, offset: usize) -> usize {
+        let known = offset / STRIDE;
+        let before = self.characters.get(known).copied();
+        // Behind the last byte of a text whose length is a multiple.
+        let (before, from) = match before {
+            Some(before) => (before, known * STRIDE),
+            None => (self.characters.last().copied().unwrap_or(0), known.saturating_sub(1) * STRIDE),
+        };
+        before + begun(&self.text.as_bytes()[from..offset])
     }
 
     /// The spot at a byte offset; one past the end or inside of a character is moved down to one.
@@ -133,14 +156,35 @@ impl Text {
         let line = self.line_starts.partition_point(|start| *start <= offset) - 1;
         let start = self.line_starts[line];
         let end = self.line_starts.get(line + 1).map_or(self.text.len(), |next| next - 1);
-        let content = self.text[start..end].trim_end_matches('\r');
-        let column = self.text[start..offset].chars().count();
+        let column = self.characters_before(offset) - self.characters_before(start);
         Spot {
             place: Place::File { name: self.name.clone(), line: line + 1, column: column + 1 },
             key: key.into(),
-            line: Some(excerpt(content, column)),
+            line: Some(self.excerpt(start..end, offset, column)),
             rank: (self.source, offset),
         }
+    }
+
+    /// A line for people: without control characters and secrets, and not longer than they would read.
+    fn excerpt(&self, line: Range<usize>, offset: usize, column: usize) -> SourceLine {
+        let mark = if column > MAX_LINE { MAX_LINE / 2 } else { column };
+        let before = self.text[line.start..offset].char_indices().rev().take(mark);
+        let first = before.last().map_or(offset, |(at, _)| line.start + at);
+        // A mark may stand at the line's end, and that of Windows is two characters.
+        let end = line.start + self.text[line.clone()].trim_end_matches('\r').len();
+        let shown = self.text.get(first..end).unwrap_or_default().char_indices().take(MAX_LINE + 1);
+        let shown = shown.map(|(at, c)| match c {
+            _ if self.is_secret(first + at) => '*',
+            '\t' => c,
+            _ if c.is_control() => char::REPLACEMENT_CHARACTER,
+            _ => c,
+        });
+        SourceLine { text: shown.collect(), mark }
+    }
+
+    fn is_secret(&self, offset: usize) -> bool {
+        let begun = self.secrets.partition_point(|secret| secret.start <= offset);
+        begun > 0 && self.secrets[begun - 1].end > offset
     }
 
     /// The end of the line that holds an offset, without its line break.
@@ -149,14 +193,34 @@ impl Text {
     }
 }
 
-/// A line for people: without control characters, and not longer than they would read.
-fn excerpt(line: &str, column: usize) -> SourceLine {
-    let skipped = if column > MAX_LINE { column - MAX_LINE / 2 } else { 0 };
-    let shown = line.chars().skip(skipped).take(MAX_LINE + 1);
-    let text = shown.map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c });
-    SourceLine { text: text.collect(), mark: column - skipped }
+/// How many characters begin in these bytes.
+fn begun(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
+/// What follows the word `shared-secret` of a resource file: what stands between its quotes, or up to where the
+/// statement ends. Messages are printed, logged and sent to others.
+fn secrets(text: &str) -> Vec<Range<usize>> {
+    let found = text.match_indices(SECRET).map(|(at, _)| {
+        let behind = at + SECRET.len();
+        let rest = text[behind..].trim_start_matches(['"', ' ', '\t', '\r', '\n']);
+        let start = text.len() - rest.len();
+        let quoted = text[behind..start].ends_with('"');
+        let mut escaped = false;
+        let end = rest.find(|c| {
+            let ends = if quoted { c == '"' && !escaped } else { matches!(c, ';' | '{' | '}') };
+            escaped = c == '\\' && !escaped;
+            ends || c == '\n'
+        });
+        start..end.map_or(text.len(), |end| start + end)
+    });
+    found.collect()
+}
+
+/// The option whose value is the password of bsr's connections.
+const SECRET: &str = "shared-secret";
+/// Bytes between two places whose number of characters is known.
+const STRIDE: usize = 1024;
 /// Characters of a key that an error shows: one of a resource file has its sections before it.
 const MAX_KEY: usize = 120;
 /// Characters of a line that an error shows.

@@ -272,3 +272,48 @@ resource "r 0" {
     let statement = Statement { words: vec![made], body: None };
     assert_eq!(print(&[statement]), "\"a b\\\"\";\n");
 }
+
+/// Messages are printed, logged, and sent to others for advice.
+#[test]
+fn no_message_shows_a_secret() {
+    for text in [
+        "resource r0 { net { shared-secret \"hunter2\" cram-hmac-alg sha1; } }",
+        "resource r0 {\n net {\n  shared-secret \"hunter2;\n }\n}\n",
+        "resource r0 {\n net {\n  shared-secret hunter2!hunter2;\n }\n}\n",
+        "resource r0 {\n net {\n  shared-secret hunter2\n }\n}\n",
+        "resource r0 { net { shared-secret \"hunter\\\"hunter2\"; timeout 60 70; ping-int x y; } }",
+        "resource r0 { net { timeout 60 70; shared-secret\t\"hunter2\";  } }",
+        "resource r0 { net { shared-secret # here\n  timeout 60 70; \"hunter\"; } }",
+    ] {
+        let reading = parse_text("r0.res", text);
+        assert_ne!(reading.faults, [], "{text}");
+        let messages: Vec<_> =
+            reading.faults.iter().map(|fault| reading.files.error(fault).to_string()).collect();
+        assert!(!messages.concat().contains("hunter2"), "{}", messages.join("\n"));
+    }
+    let reading = parse_text("r0.res", "resource r0 { net { shared-secret \"hunter2\"; timeout 60 70; } }");
+    assert_eq!(
+        reading.files.error(&reading.faults[0]).to_string(),
+        "r0.res:1:57: resource r0 > net > timeout: `70` is one word too many; write timeout VALUE;\n\
+         resource r0 { net { shared-secret \"*******\"; timeout 60 70; } }\n\
+         \u{20}                                                       ^"
+    );
+}
+
+/// A file may be one line: where in it something stands is told without going through all of it.
+#[test]
+fn places_are_told_on_one_long_line() {
+    let resource = |number: usize| format!("resource \"r-ü-{number}\" {{ é{number} x; }} ");
+    let text: String = (0..4000).map(resource).collect();
+    let reading = parse_text("r0.res", &text);
+    assert!(reading.faults.len() > 50);
+    for fault in &reading.faults {
+        let shown = reading.files.error(fault).to_string();
+        let column = text[..fault.span.start].chars().count() + 1;
+        assert!(shown.starts_with(&format!("r0.res:1:{column}: ")), "{shown}");
+        let lines: Vec<&str> = shown.lines().collect();
+        let marked = lines[2].chars().count() - 1;
+        let there: String = lines[1].chars().skip(marked).collect();
+        assert!(!there.is_empty() && text[fault.span.start..].starts_with(&there), "{shown}");
+    }
+}

@@ -101,6 +101,8 @@ impl Model {
                 self.flush(count);
             } else {
                 self.cached.clear();
+                // Nor does one that is under way: what comes now is none of its.
+                self.flushes.values_mut().for_each(|count| *count = 0);
             }
             return;
         }
@@ -197,4 +199,20 @@ pub enum Lost {
     Unflushed,
     /// Protocols A and B: what the node had that will not come back in time.
     Anything,
+}
+
+/// One of two flushes fails: the other one says nothing of a write that began after both.
+#[test]
+fn a_flush_speaks_of_what_was_before_it() {
+    let mut model = Model::new(1);
+    model.begin(1, 7, 0, 1, false);
+    model.end(1, true);
+    model.begin_flush(2);
+    model.begin_flush(3);
+    model.end(2, false);
+    model.begin(4, 8, 0, 1, false);
+    model.end(4, true);
+    model.end(3, true);
+    // As a disk may be that lost its power just now.
+    model.check(&[7], Lost::Unflushed, "a disk");
 }
