@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use config::ValueKind;
 
-use crate::checks::{Addresses, check_addresses};
+use crate::checks::{ALL, Addresses, check_addresses, connection_name};
 use crate::error::{Error, Place};
 use crate::kinds::Checked;
 use crate::resolve::Found;
@@ -27,8 +27,32 @@ pub struct Addition {
 
 impl Addition {
     fn place(&self) -> Place {
-        let Addition { name, remote, local, .. } = self;
-        Place::Running(format!("{name}-{remote}-{local}"))
+        Place::Running(self.connection())
+    }
+
+    fn connection(&self) -> String {
+        connection_name(&self.name, &self.remote, &self.local)
+    }
+
+    /// Whether commands could tell it from another one that is there, with which it shares not all names.
+    fn check_names(&self, present: &[Addition]) -> Result<(), String> {
+        if self.name == ALL {
+            return Err(format!("\"{ALL}\" is what commands call all resources; give it another name"));
+        }
+        let names = |of: &Addition| (of.name.clone(), of.remote.clone(), of.local.clone());
+        for other in present.iter().filter(|other| names(other) != names(self)) {
+            let clash = [self.connection(), other.connection()].into_iter().find(|name| {
+                [&self.connection(), &self.name].contains(&name)
+                    && [&other.connection(), &other.name].contains(&name)
+            });
+            if let Some(name) = clash {
+                return Err(format!(
+                    "\"{name}\" would name {}, too; give it another name",
+                    other.connection()
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Its addresses, each of which is at this connection.
@@ -79,6 +103,7 @@ pub fn check_addition(
     is_local: fn(IpAddr) -> bool,
 ) -> Result<(), String> {
     added.check_values()?;
+    added.check_names(present)?;
     let mut spots = Spots::default();
     let all: Vec<_> = present
         .iter()
@@ -132,6 +157,34 @@ mod tests {
         let added = addition("r1", "10.77.1.2:7799", "10.77.1.1:7798", "10.77.9.1:7780", "10.77.9.2:7780");
         assert_eq!(check_addition(&added, &present(), |_| false), Ok(()));
         assert_eq!(check_addition(&added, &[], |_| false), Ok(()));
+    }
+
+    #[test]
+    fn a_name_that_commands_would_take_for_another_is_refused() {
+        let [bsr, inside] = ["10.77.1.2:7799", "10.77.1.1:7798"];
+        let named = |name: &str, remote: &str| {
+            let own = addition(name, bsr, inside, "10.77.9.1:7780", "10.77.9.2:7780");
+            Addition { remote: remote.to_owned(), ..own }
+        };
+        refused(&named("all", "node2"), &["\"all\" is what commands call all resources"]);
+        refused(&named("r0-node2-node1", "x"), &["\"r0-node2-node1\" would name r0-node2-node1, too"]);
+        let split = Addition { local: "node2-node1".to_owned(), ..named("r0", "") };
+        let split = Addition { remote: "node2".to_owned(), local: "node1".to_owned(), ..split };
+        assert_eq!(
+            check_addition(&split, &present(), |_| false),
+            Ok(()),
+            "the same names are for others to judge"
+        );
+        let other = Addition { local: "node2-node1".to_owned(), ..named("r", "0") };
+        let shared = Addition {
+            name: "r-0".to_owned(),
+            remote: "node2".to_owned(),
+            local: "node1".to_owned(),
+            ..other.clone()
+        };
+        let why = check_addition(&other, &[shared], |_| false).expect_err("both are r-0-node2-node1");
+        assert!(why.contains("\"r-0-node2-node1\""), "{why}");
+        assert_eq!(check_addition(&named("r0", "node3"), &present(), |_| false), Ok(()));
     }
 
     #[test]

@@ -71,25 +71,60 @@ fn check_times(view: &View, spots: &mut Spots) {
     }
 }
 
+/// Commands name resources and connections, matched whole: whatever such a name is, it has to be one thing.
 fn check_names(resources: &[(Spot, View)], spots: &mut Spots) {
     let mut first: HashMap<(String, String, Option<String>), Option<SpotId>> = HashMap::new();
+    let mut connections: HashMap<String, Option<SpotId>> = HashMap::new();
+    let mut names = Vec::new();
     for (_, view) in resources {
         let name = view.find::<String>("resource", "name");
         let (Some(name), Some(remote)) = (name, view.find::<String>("resource", "remote")) else { continue };
+        if name.value == ALL {
+            spots.wrong(
+                name.spot,
+                format!("\"{ALL}\" is what commands call all of them"),
+                "give it another name",
+            );
+        }
         let pair = format!("\"{}\" with remote \"{}\"", name.value, remote.value);
-        let names = (name.value, remote.value, view.local());
-        match first.get(&names) {
-            Some(first) => {
-                let first = spots.name(*first);
-                let wrong = format!("{pair} stands here a second time, first {first}");
-                spots.wrong(name.spot, wrong, "give it another name or remote, or take it out");
+        let key = (name.value.clone(), remote.value.clone(), view.local());
+        if let Some(first) = first.get(&key) {
+            let first = spots.name(*first);
+            let wrong = format!("{pair} stands here a second time, first {first}");
+            spots.wrong(name.spot, wrong, "give it another name or remote, or take it out");
+            continue;
+        }
+        let local = view.local().unwrap_or_default();
+        let connection = connection_name(&name.value, &remote.value, &local);
+        match connections.get(&connection) {
+            Some(other) => {
+                let other = spots.name(*other);
+                let wrong = format!("{pair} would be the connection \"{connection}\", as the one {other} is");
+                spots.wrong(name.spot, wrong, "give one of them another name");
             }
             None => {
-                first.insert(names, name.spot);
+                connections.insert(connection, name.spot);
             }
+        }
+        first.insert(key, name.spot);
+        names.push(name);
+    }
+    for name in names {
+        if let Some(other) = connections.get(&name.value) {
+            let wrong =
+                format!("\"{}\" is the name of the connection {}, too", name.value, spots.name(*other));
+            spots.wrong(name.spot, wrong, "give it another name");
         }
     }
 }
+
+/// How commands call a connection.
+pub(crate) fn connection_name(name: &str, remote: &str, local: &str) -> String {
+    format!("{name}-{remote}-{local}")
+}
+
+/// What commands call every resource.
+pub(crate) const ALL: &str = "all";
 
 /// A resource's addresses, as far as they could be read.
 pub(crate) struct Addresses {

@@ -202,6 +202,15 @@ pub enum Compression {
 impl Compression {
     /// zstd's level where none is said.
     pub const LEVEL: u8 = 3;
+
+    /// What every connection on the same core feels of it, if that is much (docs/performance.md).
+    pub fn slowness(self) -> Option<String> {
+        let Compression::Zstd(level @ 10..) = self else { return None };
+        Some(format!(
+            "zstd:{level} takes up to 0.2 s for a payload, in which every connection on the same core waits, bsr's pings \
+             among them; 9 takes a tenth of that"
+        ))
+    }
 }
 
 /// `[restart]`: how a failed channel is brought back.

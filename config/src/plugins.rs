@@ -44,7 +44,10 @@ impl Plugins {
 fn zstd(line: &str, rest: &[&str]) -> (Option<Compression>, Option<String>) {
     match (rest, level(rest)) {
         ([], _) => (Some(Compression::Zstd(Compression::LEVEL)), None),
-        (["level", _], Some(wanted @ 1..=22)) => (Some(Compression::Zstd(wanted)), None),
+        (["level", _], Some(wanted @ 1..=22)) => {
+            let compression = Compression::Zstd(wanted);
+            (Some(compression), compression.slowness())
+        }
         _ => {
             let meant = level(rest).unwrap_or(Compression::LEVEL).clamp(1, 22);
             let remark = format!("{} is taken for zstd:{meant}: zstd has levels 1 to 22", quote(line));
@@ -88,7 +91,10 @@ mod tests {
         assert_eq!(read(&[]), (None, vec![]));
         assert_eq!(read(&["lz4"]), (Some(Compression::Lz4), vec![]));
         assert_eq!(read(&["zstd"]), (Some(Compression::Zstd(3)), vec![]));
-        assert_eq!(read(&["zstd level 22"]), (Some(Compression::Zstd(22)), vec![]));
+        assert_eq!(read(&["zstd level 9"]), (Some(Compression::Zstd(9)), vec![]));
+        let (compression, remarks) = read(&["zstd level 22"]);
+        assert_eq!(compression, Some(Compression::Zstd(22)));
+        assert!(remarks[0].starts_with("0: zstd:22 takes up to 0.2 s for a payload"), "{remarks:?}");
     }
 
     #[test]

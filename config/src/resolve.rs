@@ -48,7 +48,13 @@ pub(crate) fn resolve(sources: &Sources, mut layers: Layers) -> Result<Config, E
     }
     let mut config = typed(name, &merged, &resources, layers.warnings);
     if let Some(config) = &mut config {
-        let Config { resources, warnings, .. } = config;
+        let Config { resources, defaults, warnings, .. } = config;
+        let default = defaults.link.compression;
+        let own = resources.iter().take(written).map(|own| (own.name.as_str(), own.link.compression));
+        let slow = own.filter(|(_, own)| *own != default).chain([("default", default)]);
+        warnings.extend(
+            slow.filter_map(|(of, with)| Some(format!("link.compression ({of}): {}", with.slowness()?))),
+        );
         from_files.complete(resources.get_mut(written..).unwrap_or_default(), warnings);
     }
     let errors = layers.spots.into_errors();

@@ -24,6 +24,31 @@ name = "r0"
     assert_eq!(errors(text), expected);
 }
 
+/// Commands match names whole, of resources and of connections: each has to be one thing.
+#[test]
+fn names_that_commands_could_take_for_others() {
+    let more = |names: [(&str, &str); 3]| {
+        let resource = |(number, (name, remote)): (usize, (&str, &str))| {
+            let (bsr, inside) = (8000 + 10 * number, 8001 + 10 * number);
+            format!(
+                "[[resource]]\nname = \"{name}\"\nremote = \"{remote}\"\nbsr = \"10.77.1.2:{bsr}\"\ninside = \"10.77.1.1:{inside}\"\noutside = \"10.77.9.1:7780\"\npeer = \"10.77.9.2:7780\"\n"
+            )
+        };
+        names.into_iter().enumerate().map(resource).collect::<String>()
+    };
+    let expected = r#"drx.toml:9:8: resource.name: "a" with remote "b-c" would be the connection "a-b-c-node1", as the one at drx.toml:2:8 is; give one of them another name
+name = "a"
+       ^
+drx.toml:16:8: resource.name: "a-b-c-node1" is the name of the connection at drx.toml:2:8, too; give it another name
+name = "a-b-c-node1"
+       ^"#;
+    assert_eq!(errors(&more([("a-b", "c"), ("a", "b-c"), ("a-b-c-node1", "x")])), expected);
+    let expected = r#"drx.toml:16:8: resource.name: "all" is what commands call all of them; give it another name
+name = "all"
+       ^"#;
+    assert_eq!(errors(&more([("a-b", "c"), ("a-b", "d"), ("all", "c")])), expected);
+}
+
 #[test]
 fn same_inside_twice() {
     let text = &format!(

@@ -233,3 +233,17 @@ fn the_host_name_stands_in_and_must_be_a_name() {
     );
     assert_eq!(good(&sources.command_line(pairs(&[("node.name", "n")]))).node.name, "n");
 }
+
+/// Once for the section, and once for each resource that has its own.
+#[test]
+fn a_compression_that_others_would_wait_for_is_a_warning() {
+    let own = "[[resource]]\nname = \"r0\"\nremote = \"node2\"\nbsr = \"10.77.1.2:7789\"\ninside = \"10.77.1.1:7788\"\noutside = \"10.77.9.1:7780\"\npeer = \"10.77.9.2:7780\"\n";
+    let warnings = |text: &str| good(&file(text)).warnings;
+    assert_eq!(warnings(&format!("{own}[link]\ncompression = \"zstd:9\"\n")), [""; 0]);
+    let [default] = &warnings(&format!("{own}[link]\ncompression = \"zstd:10\"\n"))[..] else {
+        panic!("one")
+    };
+    assert!(default.starts_with("link.compression (default): zstd:10 takes up to 0.2 s"), "{default}");
+    let both = warnings(&format!("{own}[resource.link]\ncompression = \"zstd:19\"\n"));
+    assert!(both.len() == 1 && both[0].starts_with("link.compression (r0): zstd:19 takes"), "{both:?}");
+}

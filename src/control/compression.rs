@@ -17,6 +17,9 @@ pub(super) const SHORT: &str = "compression";
 pub(super) async fn set(server: &Server, name: String, value: &str, log: &Logger) -> Result<Set, Problem> {
     let wanted = drx_config::compression(value).map_err(|wrong| Problem::new(Kind::BadValue, wrong))?;
     info!(log, "operator's command"; "command" => "set", "name" => &name, "key" => KEY, "value" => value);
+    if let Some(slowness) = wanted.slowness() {
+        warn!(log, "{slowness}"; "name" => &name);
+    }
     let compress = Compress { name: name.clone(), compression: compression(wanted) };
     let connections = tell(server, compress).await.inspect_err(|problem| {
         info!(log, "operator's command refused"; "command" => "set", "name" => &name, "why" => %problem);

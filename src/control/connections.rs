@@ -133,9 +133,10 @@ pub(super) async fn change(server: &Server, request: Request, log: &Logger) -> R
             if set_plugin(&mut settings.proxy, position, &line)? {
                 info!(log, "operator's command"; "command" => "set_plugin", "name" => &name,
                     "position" => position, "line" => &line);
-                keep(server, &name, settings.proxy.clone(), log).await?;
                 let default = server.additions.defaults.link.compression;
+                // In force before it is kept: what is kept changes nothing when it is said again.
                 follow_plugins(server, &settings, default, log).await?;
+                keep(server, &name, settings.proxy, log).await?;
             }
             accepted("set_plugin", name, true)
         }

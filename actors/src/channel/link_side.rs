@@ -219,7 +219,7 @@ impl Handler<DrxDialled> for ChannelActor {
                 let (from, hello) = (dialled.from, dialled.hello);
                 let Ok(stream) = dialled.stream.attach() else { return };
                 let checksums = hello.checksums || self.terms.settings.link.checksum;
-                let welcome = self.welcome(hello.link, None, checksums, 0);
+                let welcome = self.welcome(hello.link, None, checksums, 0, &hello.codecs);
                 let (preface, why) = (welcome.encode(), format!("linked with {from}, link {}", hello.link));
                 let (window, epoch, codecs) = (hello.window, hello.epoch, hello.codecs);
                 self.link_down();

@@ -374,7 +374,7 @@ impl ChannelActor {
         let DrxDialled { stream, hello, .. } = dialled;
         let Ok(stream) = stream.attach() else { return };
         let checksums = hello.checksums || self.terms.settings.link.checksum;
-        let welcome = self.welcome(round.link, Some(round.attempt), checksums, received);
+        let welcome = self.welcome(round.link, Some(round.attempt), checksums, received, &hello.codecs);
         let (preface, next) = (welcome.encode(), hello.next_offset);
         let (window, epoch, codecs) = (hello.window, hello.epoch, hello.codecs);
         let greeted = Greeted { preface, checksums, window, epoch, codecs };
@@ -403,6 +403,7 @@ impl ChannelActor {
         resumed: Option<u32>,
         checksums: bool,
         next_offset: u64,
+        theirs: &[u8],
     ) -> Answer {
         Answer::Welcome(Welcome {
             version: VERSION,
@@ -413,7 +414,8 @@ impl ChannelActor {
             epoch: self.terms.epoch,
             next_offset,
             window: self.terms.settings.link.window,
-            codecs: packing::offered(),
+            // A relay that names none does not know them.
+            codecs: if theirs.is_empty() { Vec::new() } else { packing::offered() },
         })
     }
 }
