@@ -37,6 +37,7 @@ fn a_relay_that_was_killed_is_never_resumed() {
         for ends in ends {
             let took = closed_after(&ends[survivor], began);
             assert!(took < PROMPT, "{took:?}");
+            finish(&ends[survivor]);
         }
         let log = pair.site(survivor).node.log().since(since);
         assert!(!log.says(&["from: resuming, to: established"]), "{log}");
@@ -61,6 +62,7 @@ fn a_relay_that_was_killed_and_stays_away_is_waited_for_so_long() {
         for end in [&data_one, &meta_one] {
             let took = closed_after(end, began);
             assert!(took > RESUME_TIMEOUT - SLACK && took < RESUME_TIMEOUT + PROMPT, "{took:?}");
+            finish(end);
         }
         drop((data_one, data_two, meta_one, meta_two));
         pair.two.node.start();
@@ -118,6 +120,7 @@ fn a_relay_that_hangs_for_twenty_seconds_costs_the_session() {
         let took = closed_after(end, began);
         println!("the other side waited for {took:.1?}");
         assert!(took > KEEPALIVE + RESUME - SLACK && took < NOTICED + RESUME + PROMPT, "{took:?}");
+        finish(end);
     }
     thread::sleep(Duration::from_secs(20).saturating_sub(began.elapsed()));
     let began = Instant::now();
@@ -125,6 +128,7 @@ fn a_relay_that_hangs_for_twenty_seconds_costs_the_session() {
     for end in [&data_one, &meta_one] {
         let took = closed_after(end, began);
         assert!(took < PROMPT, "{took:?}");
+        finish(end);
     }
     drop((data_one, data_two, meta_one, meta_two));
     pair.until_quiet();
@@ -174,6 +178,7 @@ fn a_flush_goes_on_over_a_resumed_link() {
         pair.way_to_two.open();
         assert_eq!(pattern.check_to_end(&data_one, 0, PIECE), Ok(FLUSHED));
         let ended = Instant::now();
+        finish(&data_one);
         let took = closed_after(&meta_one, ended);
         assert!(took < PROMPT, "{took:?}");
         drop((data_one, data_two, meta_one, meta_two));
@@ -193,6 +198,7 @@ fn a_line_that_is_away_for_too_long_costs_the_session() {
         for end in session.ends() {
             let took = closed_after(end, began);
             assert!(took > RESUME_TIMEOUT - SLACK && took < RESUME_TIMEOUT + PROMPT, "{took:?}");
+            finish(end);
         }
         drop(session);
         ways.iter().for_each(|way| way.open());
