@@ -19,7 +19,7 @@ const MOST_ROUNDS: u32 = 4;
 /// How often a promise was put to the test: one that is never in question is no promise.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// A bsr lost its meta after the data that was flushed to it.
+    /// A bsr lost the data that was flushed to it while it had its meta.
     pub flushes: Cell<u32>,
     /// An older duplicate was lost beside a whole session.
     pub duplicates: Cell<u32>,
@@ -55,19 +55,22 @@ impl Resource {
         }
     }
 
-    /// bsr never loses its meta before the data that the other one's relay flushes is through.
+    /// bsr never loses its meta before the data that the other one's relay flushes is through, and before it has
+    /// answered the end of data: what is written to it it may not have read.
     pub(super) fn promise_flushed(&self, side: Side, slot: Slot) -> Result<(), String> {
         let bsr = &self.bsrs[side as usize];
-        let Some(data) = bsr.at(ChannelType::Data) else { return Ok(()) };
-        if !bsr.connected || bsr.at(ChannelType::Meta) != Some(slot) {
+        let (Some(data), Some(meta)) = (bsr.at(ChannelType::Data), bsr.at(ChannelType::Meta)) else {
+            return Ok(());
+        };
+        if !bsr.connected {
             return Ok(());
         }
         match self.end(side.other(), across(data)).debt {
-            Debt::Due => {
+            Debt::Due | Debt::Paid if slot == meta => {
                 return Err(format!("{side:?}'s bsr loses meta {slot:?} before the data at {data:?}"));
             }
-            Debt::Paid => count(&self.seen.flushes),
-            Debt::None | Debt::Forgiven => {}
+            Debt::Paid if slot == data => count(&self.seen.flushes),
+            _ => {}
         }
         Ok(())
     }
@@ -122,7 +125,7 @@ impl Resource {
     /// Nobody can promise that what was in the BAB arrives: a link, an actor or the time is gone.
     pub(super) fn forgive(&mut self) {
         for end in self.relays.iter_mut().flat_map(|relay| &mut relay.ends) {
-            if end.debt == Debt::Due {
+            if matches!(end.debt, Debt::Due | Debt::Paid) {
                 Rc::make_mut(end).debt = Debt::Forgiven;
             }
         }
