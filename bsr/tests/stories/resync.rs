@@ -264,9 +264,8 @@ fn primary_target() -> Stage {
     stage
 }
 
-#[test]
-fn a_flush_on_a_disk_that_is_not_up_to_date_waits_for_the_other_one() {
-    let mut stage = primary_target();
+/// A write is acknowledged by the other node, and a flush has begun that this node's disk has done.
+fn written_and_flushed(stage: &mut Stage) -> u64 {
     let write = stage.write(9, 1);
     stage.all_done();
     let sent = stage.next_write();
@@ -274,6 +273,13 @@ fn a_flush_on_a_disk_that_is_not_up_to_date_waits_for_the_other_one() {
     assert_eq!(stage.result(write), Some(Ok(())));
     let flush = stage.request(Request::Flush);
     stage.all_done();
+    flush
+}
+
+#[test]
+fn a_flush_on_a_disk_that_is_not_up_to_date_waits_for_the_other_one() {
+    let mut stage = primary_target();
+    let flush = written_and_flushed(&mut stage);
     assert_eq!(stage.result(flush), None, "it may be in the other node's cache alone");
     stage.gets(Packet::BarrierAck { barrier: 0, set_size: 1 });
     assert_eq!(stage.result(flush), Some(Ok(())));
@@ -285,13 +291,7 @@ fn a_flush_on_a_disk_that_is_not_up_to_date_waits_for_the_other_one() {
 #[test]
 fn a_flush_fails_if_the_only_good_disk_is_gone() {
     let mut stage = primary_target();
-    let write = stage.write(9, 1);
-    stage.all_done();
-    let sent = stage.next_write();
-    stage.gets(Packet::Ack(AckKind::ResyncWritten, ack(&sent)));
-    assert_eq!(stage.result(write), Some(Ok(())));
-    let flush = stage.request(Request::Flush);
-    stage.all_done();
+    let flush = written_and_flushed(&mut stage);
     stage.breaks(Stream::Data);
     assert!(stage.result(flush).is_some_and(|result| result.is_err()), "it may have lost the write");
 }
