@@ -80,7 +80,7 @@ impl Choice {
 /// A codec, and the line that is too fast for it.
 struct Step {
     compression: Compression,
-    /// Bytes a second on the wire. A quarter of what the codec packs in a second on one core (docs/performance.md):
+    /// Bytes a second on the wire. Between a sixth and a third of what the codec packs in a second on one core (docs/performance.md):
     /// packed data are about half as long, and the core has the relay's own work to do.
     fastest: f64,
 }
